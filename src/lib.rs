@@ -1,0 +1,4 @@
+//! Records, replays and certifies runs of language-model coding agents.
+#![doc = ""]
+
+pub mod canon;

@@ -1,0 +1,3 @@
+//! The `runproof` program.
+
+fn main() {}
