@@ -2,3 +2,4 @@
 #![doc = ""]
 
 pub mod canon;
+pub mod model;

@@ -1,0 +1,25 @@
+//! Language models behind one trait, and the pure forms of what they are asked and what they answer.
+//!
+//! [`Request`] is what a call is keyed by, [`Reply`] is what everything downstream reads. A provider's [`Model::call`]
+//! yields an [`Answer`]: the exact bytes that went out and came back. [`identity`] and [`normalise`] turn those bytes
+//! into canonical form and are pure, so that a replay runs them again and compares. Providers: Ollama, servers that
+//! speak OpenAI's API, Anthropic, the embedded engine, and scripts.
+//!
+//! Not here: the retry loop and the recording (`transcript`), prompts (`prompt`), inference (`engine`). Nothing here
+//! reads the clock or the environment; addresses, keys and timeouts are passed in.
+
+mod answer;
+mod error;
+mod name;
+mod normalise;
+mod reply;
+mod request;
+mod scripted;
+
+pub use answer::{Answer, Model, Progress};
+pub use error::{Fault, ModelError, Retry};
+pub use name::{ModelName, NameError, Provider};
+pub use normalise::{identity, normalise, normaliser};
+pub use reply::{Evidence, Grade, Reply, Stop, ToolCall};
+pub use request::{Constraint, ConstraintFile, Identity, Limits, Message, Request, Role, Sampling};
+pub use scripted::Scripted;
