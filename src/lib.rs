@@ -1,5 +1,29 @@
 //! Records, replays and certifies runs of language-model coding agents.
-#![doc = ""]
+//!
+//! *An instance becomes a prompt; a prompt becomes a canonical request; a request has a digest; a model answers; the
+//! answer becomes edits in a worktree; tests judge them; each step is an event; the events are evidence for a rung; the
+//! rungs are signed; anyone can verify them offline.*
+//!
+//! # Words
+//!
+//! | word | meaning |
+//! |---|---|
+//! | instance | one task: repository, base commit, issue text, how to test |
+//! | attempt | one prompt → reply → edits → tests round |
+//! | run | everything recorded while working on one instance |
+//! | event | one entry of a run's transcript |
+//! | transcript | the ordered events of a run; its manifest is their canonical JSON Lines form |
+//! | store | the SQLite file that holds blobs and transcripts |
+//! | red gate, green gate | the tests before and after the edits |
+//!
+//! # Rooms
+//!
+//! Imports run one way, down this list; `tests/it/rooms.rs` holds it as data and fails on any other `use crate::…`.
 
 pub mod canon;
+pub mod cli;
 pub mod model;
+
+#[cfg(test)]
+#[path = "../tests/it/snap.rs"]
+mod snap;

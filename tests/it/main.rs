@@ -1,1 +1,7 @@
-fn main() {}
+//! The one integration binary.
+
+mod env;
+mod rooms;
+mod snap;
+
+mod cli;

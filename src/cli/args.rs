@@ -1,0 +1,48 @@
+//! The argument tree. Doc comments here are the help texts.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::{Exit, Failure, Ui};
+
+/// Records, replays and certifies runs of language-model coding agents.
+#[derive(Debug, Parser)]
+#[command(name = "runproof", version, propagate_version = true, max_term_width = 110)]
+pub struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Options of every verb.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The transcript store.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = ".runproof/transcripts.sqlite",
+        env = "RUNPROOF_STORE"
+    )]
+    pub(crate) store: PathBuf,
+    /// Says only what was asked for, warnings and errors.
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Prints a completion script for a shell.
+    Completions(super::completions::CompletionsArgs),
+}
+
+/// Does what the command line says.
+pub(super) fn dispatch(cli: Cli, ui: &mut Ui) -> Result<Exit, Failure> {
+    let global = cli.global;
+    match cli.verb {
+        Verb::Completions(args) => super::completions::completions(&args, &global, ui),
+    }
+}

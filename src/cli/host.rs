@@ -1,0 +1,71 @@
+//! Everything that is read from the host: clock, randomness, environment, folders, processors.
+#![expect(clippy::disallowed_methods, reason = "this file is the one place that reads the host")]
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::canon::RunId;
+
+use super::failure::{Failure, FailureKind};
+
+/// The host, read on demand.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Host;
+
+impl Host {
+    /// Returns microseconds since 1970-01-01 UTC.
+    pub(crate) fn now_us() -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Draws the id of a new run.
+    pub(crate) fn new_run_id() -> Result<RunId, Failure> {
+        let mut bytes = [0; 12];
+        std::fs::File::open("/dev/urandom")
+            .and_then(|mut source| source.read_exact(&mut bytes))
+            .map_err(|error| Failure::new(FailureKind::Environment, format!("failed to read /dev/urandom: {error}")))?;
+        Ok(RunId::from_bytes(bytes))
+    }
+
+    /// Returns a variable of the environment; empty counts as absent.
+    pub(crate) fn variable(name: &str) -> Option<String> {
+        std::env::var(name).ok().filter(|value| !value.is_empty())
+    }
+
+    /// Returns the search path for programs.
+    pub(crate) fn search_path() -> OsString {
+        std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into())
+    }
+
+    /// Returns the user's home folder, where there is one.
+    pub(crate) fn home() -> Option<PathBuf> {
+        std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
+    }
+
+    /// Returns the folder for files that can be fetched again (XDG base directories: `$XDG_CACHE_HOME/runproof`).
+    pub(crate) fn cache() -> Option<PathBuf> {
+        let xdg = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        xdg.or_else(|| Some(Self::home()?.join(".cache"))).map(|path| path.join("runproof"))
+    }
+
+    /// Returns the working folder.
+    pub(crate) fn working_folder() -> Result<PathBuf, Failure> {
+        std::env::current_dir()
+            .map_err(|error| Failure::new(FailureKind::Environment, format!("the working folder is gone: {error}")))
+    }
+
+    /// Returns the path of this program, for the sandbox to start again.
+    pub(crate) fn program() -> Result<PathBuf, Failure> {
+        std::env::current_exe().map_err(|error| {
+            Failure::new(FailureKind::Environment, format!("this program cannot find itself: {error}"))
+        })
+    }
+
+    /// Returns the number of processors that this process may use.
+    pub(crate) fn threads() -> usize {
+        std::thread::available_parallelism().map_or(1, usize::from)
+    }
+}

@@ -1,0 +1,37 @@
+//! The command line: arguments, terminal output, exit codes; one file per verb.
+//!
+//! This room alone reads the clock, the environment, randomness and the host ([`host`]), writes to the terminal
+//! ([`ui`]), and turns errors into text, hint and exit code ([`failure`]). It also performs replays for whoever needs
+//! one and hands the outcome on as data.
+
+mod args;
+mod completions;
+mod exit;
+mod failure;
+mod host;
+mod ui;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub use args::Cli;
+pub use exit::Exit;
+pub(crate) use failure::{Failure, FailureKind};
+pub(crate) use host::Host;
+pub(crate) use ui::Ui;
+
+/// Parses `arguments` (the program's name first), does what they say, and returns the exit code.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return ui::usage(&error).into(),
+    };
+    let mut ui = Ui::new(&cli.global);
+    let exit = match args::dispatch(cli, &mut ui) {
+        Ok(exit) => exit,
+        Err(failure) => ui.fail(&failure),
+    };
+    exit.into()
+}
