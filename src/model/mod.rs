@@ -10,16 +10,30 @@
 
 mod answer;
 mod error;
+#[cfg(feature = "live")]
+mod http;
+mod key;
 mod name;
+mod ndjson;
 mod normalise;
+mod ollama;
+#[cfg(feature = "live")]
+mod refusal;
 mod reply;
 mod request;
 mod scripted;
+mod sse;
+mod wire;
 
 pub use answer::{Answer, Model, Progress};
 pub use error::{Fault, ModelError, Retry};
+#[cfg(feature = "live")]
+pub use http::Network;
+pub use key::ApiKey;
 pub use name::{ModelName, NameError, Provider};
 pub use normalise::{identity, normalise, normaliser};
+#[cfg(feature = "live")]
+pub use ollama::{Ollama, OllamaSettings};
 pub use reply::{Evidence, Grade, Reply, Stop, ToolCall};
 pub use request::{Constraint, ConstraintFile, Identity, Limits, Message, Request, Role, Sampling};
 pub use scripted::Scripted;

@@ -5,7 +5,7 @@
 //! fields that the server refused, follow from the difference between what the request asks and what was sent.
 
 use super::reply::Reply;
-use super::{Fault, Identity, ModelError, Provider, Request, scripted};
+use super::{Fault, Identity, ModelError, Provider, Request, ollama, scripted};
 
 /// Returns name and version of the normalisation of a provider's replies; it is part of every canonical reply.
 pub const fn normaliser(provider: Provider) -> &'static str {
@@ -24,6 +24,7 @@ pub const fn normaliser(provider: Provider) -> &'static str {
 /// Bytes that are not such an answer, or that name no usable model.
 pub fn identity(provider: Provider, raw: &[u8]) -> Result<Vec<u8>, ModelError> {
     let identity: Result<Identity, Fault> = match provider {
+        Provider::Ollama => ollama::identity(raw),
         Provider::Scripted => scripted::identity(raw),
         _ => Err(Fault::Request { provider, reason: "it is not part of this build" }),
     };
@@ -37,6 +38,7 @@ pub fn identity(provider: Provider, raw: &[u8]) -> Result<Vec<u8>, ModelError> {
 /// a body that does not ask what the request asks.
 pub fn normalise(request: &Request, sent: &[u8], raw: &[u8]) -> Result<Vec<u8>, ModelError> {
     let reply: Result<Reply, Fault> = match request.model.provider {
+        Provider::Ollama => ollama::normalise(request, sent, raw),
         Provider::Scripted => scripted::reply(raw),
         provider => Err(Fault::Request { provider, reason: "it is not part of this build" }),
     };

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::request::Sampling;
+use super::{Provider, normaliser};
 use crate::canon::{self, Blake3, CanonError};
 
 /// Says why the model stopped.
@@ -28,6 +30,18 @@ pub enum Grade {
     Seeded,
     /// The same bits on every machine, by construction.
     BitExact,
+}
+
+impl Grade {
+    /// Returns the grade of a call on a server, from what was asked and what of it the server refused.
+    pub(crate) fn of(sampling: &Sampling, dropped: &[String]) -> Self {
+        let refused = |name: &str| dropped.iter().any(|path| path.rsplit('/').next() == Some(name));
+        match () {
+            () if !sampling.is_greedy() || refused("temperature") => Self::NotReexecutable,
+            () if dropped.is_empty() => Self::Seeded,
+            () => Self::Greedy,
+        }
+    }
 }
 
 /// A tool call that the model made; its random id is replaced by the order of first appearance.
@@ -89,6 +103,23 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// Returns a reply without words, for a normaliser to fill.
+    pub(crate) fn empty(provider: Provider) -> Self {
+        Self {
+            normaliser: normaliser(provider).into(),
+            text: String::new(),
+            reasoning: String::new(),
+            tool_calls: Vec::new(),
+            stop: Stop::End,
+            prompt_tokens: None,
+            completion_tokens: None,
+            served: None,
+            grade: Grade::NotReexecutable,
+            dropped: Vec::new(),
+            evidence: None,
+        }
+    }
+
     /// Returns the canonical bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         canon::json::to_bytes(self).expect("strings and 32-bit integers have a canonical form")

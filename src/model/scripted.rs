@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
-use super::reply::{Grade, Reply, Stop};
+use super::reply::{Grade, Reply};
 use super::{Answer, Fault, Identity, Model, ModelError, Progress, Provider, Request, normalise};
 use crate::canon::{self, Sha256};
 
@@ -111,19 +111,7 @@ pub(super) fn identity(raw: &[u8]) -> Result<Identity, Fault> {
 
 pub(super) fn reply(raw: &[u8]) -> Result<Reply, Fault> {
     let raw: Raw = canon::json::from_bytes(raw).map_err(|error| malformed(&error))?;
-    Ok(Reply {
-        normaliser: normalise::normaliser(Provider::Scripted).into(),
-        text: raw.reply,
-        reasoning: String::new(),
-        tool_calls: Vec::new(),
-        stop: Stop::End,
-        prompt_tokens: None,
-        completion_tokens: None,
-        served: None,
-        grade: Grade::BitExact,
-        dropped: Vec::new(),
-        evidence: None,
-    })
+    Ok(Reply { text: raw.reply, grade: Grade::BitExact, ..Reply::empty(Provider::Scripted) })
 }
 
 fn malformed(error: &canon::CanonError) -> Fault {
@@ -133,6 +121,7 @@ fn malformed(error: &canon::CanonError) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Stop;
     use crate::model::request::tests::request;
 
     #[test]
