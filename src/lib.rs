@@ -23,6 +23,7 @@
 pub mod canon;
 pub mod cli;
 pub mod model;
+pub mod workspace;
 
 #[cfg(test)]
 #[path = "../tests/it/snap.rs"]

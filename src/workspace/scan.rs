@@ -1,0 +1,134 @@
+//! What lies on disk in a worktree: a sorted walk, digests, and the rule of what counts.
+//!
+//! By-products of running tests (`__pycache__` and the like) are not part of the tree unless the base holds them: their
+//! bytes carry times and interpreter versions, and no test result may depend on them, since restoring removes them. The
+//! repository's own ignore files are *not* consulted: whoever edits the tree could hide files behind them.
+
+use std::ffi::OsString;
+use std::fs::{self, Metadata};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::WorkspaceError;
+use super::error::at;
+use crate::canon::{Blake3, FileMode, TreeEntry};
+
+/// Folders that tests and interpreters leave behind.
+const SCRATCH_FOLDERS: &[&str] = &["__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"];
+/// Endings of files that tests and interpreters leave behind.
+const SCRATCH_ENDINGS: &[&str] = &[".pyc", ".pyo"];
+
+/// The deepest folder that is walked; real repositories stay below 40.
+const MAX_DEPTH: usize = 500;
+
+/// One thing found on disk.
+pub(super) struct Found {
+    /// Path relative to the root, as on disk.
+    pub(super) relative: PathBuf,
+    /// Its metadata, links not followed.
+    pub(super) metadata: Metadata,
+}
+
+impl Found {
+    /// Returns the path with `/` between parts.
+    pub(super) fn path(&self) -> Result<&str, WorkspaceError> {
+        let name = self.relative.as_os_str();
+        name.to_str().ok_or_else(|| WorkspaceError::NotUtf8(name.to_string_lossy().into_owned()))
+    }
+}
+
+/// Walks `root` in path order, folders before what they hold, without following links and without `.git`.
+///
+/// `enter` is asked for every thing found; `false` for a folder leaves out what it holds.
+pub(super) fn walk(
+    root: &Path,
+    enter: &mut dyn FnMut(Found) -> Result<bool, WorkspaceError>,
+) -> Result<(), WorkspaceError> {
+    let mut stack = vec![(PathBuf::new(), 0)];
+    while let Some((relative, depth)) = stack.pop() {
+        if depth > 0 {
+            let path = root.join(&relative);
+            let metadata = at(&path, fs::symlink_metadata(&path))?;
+            let is_folder = metadata.is_dir();
+            if !enter(Found { relative: relative.clone(), metadata })? || !is_folder {
+                continue;
+            }
+        }
+        if depth > MAX_DEPTH {
+            return Err(WorkspaceError::UnsafePath(relative.to_string_lossy().chars().take(200).collect()));
+        }
+        let folder = root.join(&relative);
+        let mut names: Vec<OsString> = Vec::new();
+        for entry in at(&folder, fs::read_dir(&folder))? {
+            let name = at(&folder, entry)?.file_name();
+            if !name.eq_ignore_ascii_case(".git") {
+                names.push(name);
+            }
+        }
+        names.sort_unstable_by(|a, b| b.as_bytes().cmp(a.as_bytes()));
+        stack.extend(names.into_iter().map(|name| (relative.join(name), depth + 1)));
+    }
+    Ok(())
+}
+
+/// Says whether a path is a by-product of running tests.
+pub(super) fn is_scratch(path: &str) -> bool {
+    SCRATCH_ENDINGS.iter().any(|ending| path.ends_with(ending))
+        || path.split('/').any(|part| SCRATCH_FOLDERS.contains(&part))
+}
+
+/// Returns git's kind of a file or link, or nothing for folders, sockets, pipes and devices.
+pub(super) fn mode_of(metadata: &Metadata) -> Option<FileMode> {
+    let kind = metadata.file_type();
+    if kind.is_symlink() {
+        Some(FileMode::Symlink)
+    } else if !kind.is_file() {
+        None
+    } else if metadata.permissions().mode() & 0o100 != 0 {
+        Some(FileMode::Executable)
+    } else {
+        Some(FileMode::Regular)
+    }
+}
+
+/// Reads and digests the file or link at `path`.
+pub(super) fn entry_of(path: &Path, mode: FileMode) -> Result<TreeEntry, WorkspaceError> {
+    let bytes = match mode {
+        FileMode::Symlink => at(path, fs::read_link(path))?.into_os_string().as_bytes().to_vec(),
+        FileMode::Regular | FileMode::Executable => at(path, fs::read(path))?,
+    };
+    Ok(TreeEntry { mode, digest: Blake3::of(&bytes), size: bytes.len() as u64 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_walk_is_sorted_and_leaves_git_out() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in ["b/x", "a/z", "a/y", ".git/config", "c", "a.py"] {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        let mut seen = Vec::new();
+        walk(folder.path(), &mut |found| {
+            seen.push(found.path()?.to_owned());
+            Ok(found.relative != Path::new("b"))
+        })
+        .unwrap();
+        assert_eq!(seen, ["a", "a/y", "a/z", "a.py", "b", "c"]);
+    }
+
+    #[test]
+    fn by_products_are_known_by_name() {
+        for path in ["__pycache__/a.pyc", "a/__pycache__/b", "x.pyc", "a/.pytest_cache/v/x"] {
+            assert!(is_scratch(path), "{path}");
+        }
+        for path in ["a/pycache/b.py", "pyc", "targets/x"] {
+            assert!(!is_scratch(path), "{path}");
+        }
+    }
+}
