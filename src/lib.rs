@@ -22,6 +22,7 @@
 
 pub mod canon;
 pub mod cli;
+pub mod instance;
 pub mod model;
 pub mod workspace;
 

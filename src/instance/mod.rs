@@ -1,0 +1,15 @@
+//! Instances: one task each, read from SWE-bench rows or from task folders, and checked.
+//!
+//! [`load`] finds one, [`load_all`] all of a file or folder; [`Instance::to_bytes`] is what a run records. Nothing here
+//! touches a repository: fetching, checking out and testing belong to `workspace` and `gate`.
+
+mod error;
+mod folder;
+mod load;
+mod record;
+mod row;
+mod types;
+
+pub use error::{InstanceError, Place};
+pub use load::{load, load_all};
+pub use types::{Hidden, Instance, Repository};

@@ -1,0 +1,103 @@
+//! What an instance is.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Says where the code under repair comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Repository {
+    /// A name of the form `owner/name`, looked up in the folders of clones that the user gives.
+    Named(String),
+    /// A git repository on this machine.
+    Path(PathBuf),
+    /// A git bundle on this machine.
+    Bundle(PathBuf),
+    /// Plain files without history, in the task folder.
+    Folder(PathBuf),
+}
+
+/// Tests that judge the result and that no prompt may show (unless the run says `oracle`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Hidden {
+    /// There are none.
+    #[default]
+    None,
+    /// A unified diff that adds or changes test files.
+    TestPatch(String),
+    /// Files that are laid over the worktree, keyed by path relative to its root.
+    Overlay(BTreeMap<String, Vec<u8>>),
+}
+
+/// One task: repository, base commit, issue text, how to test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// Name, unique in its data set; letters, digits and `._+-`.
+    pub id: String,
+    /// Where the code comes from.
+    pub repository: Repository,
+    /// Commit to start from; without it, the repository's `HEAD`, or the folder as it is.
+    pub base_commit: Option<String>,
+    /// The issue text.
+    pub problem_statement: String,
+    /// Comments that were made before the fix; may be empty.
+    pub hints: String,
+    /// The known fix as a unified diff. No prompt ever shows it.
+    pub patch: Option<String>,
+    /// The tests that judge.
+    pub hidden: Hidden,
+    /// Names of tests that the fix must turn green.
+    pub fail_to_pass: Vec<String>,
+    /// Names of tests that must stay green.
+    pub pass_to_pass: Vec<String>,
+    /// Shell command that runs the tests, in the worktree.
+    pub test_command: Option<String>,
+    /// Shell command that runs the hidden tests, where it differs from [`Self::test_command`].
+    pub hidden_test_command: Option<String>,
+    /// Environment of the test command; `{worktree}` in a value stands for the worktree's path.
+    pub test_env: BTreeMap<String, String>,
+    /// Name of the parser of the test log.
+    pub log_parser: Option<String>,
+    /// Name of the environment; instances with the same name share one.
+    pub env: Option<String>,
+    /// Version of Python in the environment, such as `3.9`.
+    pub env_python: Option<String>,
+    /// Pinned requirements of the environment.
+    pub env_packages: Vec<String>,
+    /// Name of the clone's folder, where it differs from the repository's name.
+    pub mirror: Option<String>,
+    /// The project's version, which picks the right test runner in older data sets; may be empty.
+    pub version: String,
+    /// Limit of one test run in seconds.
+    pub timeout_seconds: Option<u32>,
+    /// Says whether the tests need a loopback network interface.
+    pub network_loopback: bool,
+    /// Container image of newer data sets.
+    pub image: Option<String>,
+    /// Shell script of newer data sets that applies the hidden tests and runs them.
+    pub eval_script: Option<String>,
+    /// How newer data sets judge: `pass_and_fail` or `fail_only`.
+    pub eval_type: Option<String>,
+}
+
+impl Instance {
+    /// Returns the files that the hidden tests create or change, sorted: no answer may touch them.
+    pub fn hidden_paths(&self) -> Vec<String> {
+        let mut paths: Vec<String> = match &self.hidden {
+            Hidden::None => Vec::new(),
+            Hidden::TestPatch(diff) => diff
+                .lines()
+                .filter_map(|line| line.strip_prefix("+++ b/").or_else(|| line.strip_prefix("--- a/")))
+                .map(|path| path.split('\t').next().unwrap_or(path).to_owned())
+                .collect(),
+            Hidden::Overlay(files) => files.keys().cloned().collect(),
+        };
+        paths.sort();
+        paths.dedup();
+        paths
+    }
+
+    /// Returns the command that grades the result: the hidden one, or the visible one.
+    pub fn grading_command(&self) -> Option<&str> {
+        self.hidden_test_command.as_deref().or(self.test_command.as_deref())
+    }
+}
