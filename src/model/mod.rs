@@ -17,6 +17,7 @@ mod name;
 mod ndjson;
 mod normalise;
 mod ollama;
+mod openai;
 #[cfg(feature = "live")]
 mod refusal;
 mod reply;
@@ -34,6 +35,8 @@ pub use name::{ModelName, NameError, Provider};
 pub use normalise::{identity, normalise, normaliser};
 #[cfg(feature = "live")]
 pub use ollama::{Ollama, OllamaSettings};
+#[cfg(feature = "live")]
+pub use openai::{OpenAi, OpenAiSettings};
 pub use reply::{Evidence, Grade, Reply, Stop, ToolCall};
 pub use request::{Constraint, ConstraintFile, Identity, Limits, Message, Request, Role, Sampling};
 pub use scripted::Scripted;

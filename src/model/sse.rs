@@ -1,7 +1,7 @@
 //! Framing of server-sent events (WHATWG HTML §9.2.6), independent of how the bytes were cut on their way.
 
 /// The longest line, and the longest event, in bytes.
-const LONGEST: usize = 16 << 20;
+pub(crate) const LONGEST: usize = 16 << 20;
 
 /// One event of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -84,6 +84,12 @@ impl Plan {
         Ok(missing)
     }
 
+    /// Returns the names of the fields that a server may refuse.
+    #[cfg(feature = "live")]
+    pub(crate) fn optional(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().filter(|field| field.optional).map(|field| field.path)
+    }
+
     /// Returns the optional field, among those in `sent`, that a refusal names.
     ///
     /// `named` is the server's own field for it; failing that the message is searched for the name as a whole word.
