@@ -23,6 +23,7 @@
 pub mod canon;
 pub mod cli;
 pub mod instance;
+pub mod gate;
 pub mod model;
 pub mod workspace;
 

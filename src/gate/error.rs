@@ -1,0 +1,49 @@
+//! What can go wrong around a test run, as opposed to in it.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::Level;
+use crate::canon::CanonError;
+
+/// Says why tests could not be run or their record not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GateError {
+    /// Bytes that are no record of a test run.
+    #[error("the record of the test run is malformed: {0}")]
+    Malformed(String),
+    /// Bytes that are no test request.
+    #[error("the test request is malformed: {0}")]
+    Request(#[from] CanonError),
+    /// A sandbox level that this machine does not give.
+    #[error("the sandbox level {level} cannot be had here: {reason}")]
+    LevelUnavailable {
+        /// Level asked for.
+        level: Level,
+        /// What the attempt said.
+        reason: String,
+    },
+    /// No sandbox at all works here, and running without one was not asked for.
+    #[error("no sandbox can be had here: {0}")]
+    NoSandbox(String),
+    /// A sandbox that failed while it was set up.
+    #[error("the sandbox could not be set up: {0}")]
+    Setup(String),
+    /// A prepared environment that is not there.
+    #[error("the environment {name} has not been prepared (looked at {})", .path.display())]
+    EnvironmentMissing {
+        /// Its name.
+        name: String,
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// A file operation that failed.
+    #[error("{}: {source}", .path.display())]
+    Io {
+        /// The path concerned.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}

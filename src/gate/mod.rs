@@ -1,0 +1,23 @@
+//! Running tests and judging what they printed.
+//!
+//! A [`TestRequest`] says what to run; `run` runs it in a `Sandbox` and gives an [`Execution`] (the raw bytes);
+//! [`normalise`] makes the canonical form, from which alone a [`Parser`] reads a [`TestReport`]; [`red`] and [`green`]
+//! judge reports. Only `run` touches the world; the rest are pure functions of bytes, so a replay runs the same code.
+
+mod error;
+mod execution;
+mod failure;
+mod normalise;
+mod parse;
+mod report;
+mod request;
+mod verdict;
+
+pub use error::GateError;
+pub use execution::{Execution, Level};
+pub use failure::failure_text;
+pub use normalise::{NORMALISER, normalise};
+pub use parse::{Parser, report};
+pub use report::{Status, TestReport};
+pub use request::TestRequest;
+pub use verdict::{Expected, GreenVerdict, RedVerdict, green, red};

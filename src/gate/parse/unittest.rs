@@ -1,0 +1,150 @@
+//! unittest and Django's runner: `name ... ok` lines, the blocks of failures, the closing lines.
+//!
+//! At verbosity 2 a test with a docstring prints two lines and the second carries the status; what the test prints
+//! itself may stand between the dots and the status.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use crate::gate::report::fold;
+use crate::gate::{Status, TestReport};
+
+/// `test_a (module.Class.test_a)`, also with a sub-test's parameters behind it.
+static NAME: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^\s*([\w.]+ \([\w.<>$]+\))(?:\s[\[(].*)?$").expect("a tested pattern"));
+static CLOSING: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^Ran (\d+) tests? in <time>$").expect("a tested pattern"));
+
+/// Reads the log into the report.
+pub(super) fn read(log: &str, report: &mut TestReport) {
+    // The name that waits for its docstring line, and the test that waits for its status.
+    let mut named: Option<String> = None;
+    let mut waiting: Option<String> = None;
+    for line in log.lines().map(str::trim_end) {
+        if let Some(ran) = CLOSING.captures(line) {
+            report.ran = ran[1].parse().ok();
+            waiting = None;
+        } else if let Some((word, name)) = line.split_once(": ")
+            && let "FAIL" | "ERROR" = word
+        {
+            let status = if word == "FAIL" { Status::Failed } else { Status::Error };
+            if let Some(name) = test_name(name) {
+                record(report, &name, status);
+            }
+        } else if let Some((front, end)) = line.rsplit_once(" ... ") {
+            let test = match (test_name(front), named.take()) {
+                (Some(name), _) => name,
+                (None, Some(name)) => {
+                    report.aliases.insert(front.trim().to_owned(), name.clone());
+                    name
+                }
+                // A docstring alone names its test in old lists.
+                (None, None) => front.trim().to_owned(),
+            };
+            match status(end) {
+                Some(status) => record(report, &test, status),
+                None => waiting = Some(test),
+            }
+        } else if let (Some(test), Some(status)) = (&waiting, status(line)) {
+            record(report, &test.clone(), status);
+            waiting = None;
+        } else if waiting.is_none() {
+            named = test_name(line);
+        }
+    }
+}
+
+/// Returns the short form of a test's name.
+fn test_name(text: &str) -> Option<String> {
+    let name = NAME.captures(text)?.get(1)?.as_str();
+    Some(fold(name).unwrap_or_else(|| name.to_owned()))
+}
+
+fn status(text: &str) -> Option<Status> {
+    match text.trim() {
+        "ok" | "OK" => Some(Status::Passed),
+        "FAIL" => Some(Status::Failed),
+        "ERROR" => Some(Status::Error),
+        "expected failure" => Some(Status::Xfail),
+        "unexpected success" => Some(Status::Failed),
+        text if text == "skipped" || text.starts_with("skipped ") => Some(Status::Skipped),
+        _ => None,
+    }
+}
+
+fn record(report: &mut TestReport, name: &str, status: Status) {
+    // A failing sub-test does not keep its test from printing `ok`: the worst word counts.
+    report.tests.entry(name.to_owned()).and_modify(|known| *known = status.max(*known)).or_insert(status);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Parser, report_of};
+    use super::*;
+
+    const LOG: &str = "\
+Testing against Django installed in '/testbed/django'
+test_a (m.tests.C.test_a) ... ok
+test_b (m.tests.C.test_b)
+Says what it does. ... ok
+test_c (m.tests.C.test_c) ... FAIL
+test_d (m.tests.C.test_d)
+Prints something. ... Creating table
+and more
+ok
+test_e (m.tests.C.test_e) ... skipped 'no database'
+test_f (m.tests.C.test_f) ... expected failure
+test_g (m.tests.C.test_g) ... ERROR
+test_h (m.tests.C.test_h) ... test_i (m.tests.C.test_i) ... ok
+
+======================================================================
+ERROR: test_g (m.tests.C.test_g)
+----------------------------------------------------------------------
+Traceback (most recent call last):
+======================================================================
+FAIL: test_sub (m.tests.C.test_sub) (i=3)
+----------------------------------------------------------------------
+Ran 8 tests in 0.012s
+
+FAILED (failures=1, errors=1)
+";
+
+    #[test]
+    fn every_kind_of_line_is_read() {
+        let report = report_of(Parser::Django, 1, LOG);
+        for (name, status) in [
+            ("test_a (m.tests.C.test_a)", Status::Passed),
+            ("test_a (m.tests.C)", Status::Passed),
+            ("test_b (m.tests.C)", Status::Passed),
+            ("Says what it does.", Status::Passed),
+            ("test_c (m.tests.C)", Status::Failed),
+            ("Prints something.", Status::Passed),
+            ("test_d (m.tests.C)", Status::Passed),
+            ("test_e (m.tests.C)", Status::Skipped),
+            ("test_f (m.tests.C)", Status::Xfail),
+            ("test_g (m.tests.C)", Status::Error),
+            ("test_sub (m.tests.C)", Status::Failed),
+        ] {
+            assert_eq!(report.status(name), Some(status), "{name}");
+        }
+        assert_eq!(report.ran, Some(8));
+        assert!(report.executed());
+    }
+
+    #[test]
+    fn a_failed_import_is_an_error_and_no_tests_are_no_run() {
+        let log =
+            "ERROR: m.tests (unittest.loader._FailedTest.m.tests)\n---\nRan 1 test in 0.001s\n\nFAILED (errors=1)\n";
+        let report = report_of(Parser::Unittest, 1, log);
+        assert_eq!(report.failing(), ["m.tests (unittest.loader._FailedTest)"]);
+        assert!(!report_of(Parser::Unittest, 0, "Ran 0 tests in 0.000s\n\nOK\n").executed());
+        assert!(!report_of(Parser::Unittest, 0, "OK\n").executed());
+    }
+
+    #[test]
+    fn a_printed_ok_after_a_failure_changes_nothing() {
+        let report = report_of(Parser::Django, 1, "test_c (m.C.test_c) ... FAIL\nok then\nok\nRan 1 test in 0.1s\n");
+        assert_eq!(report.status("test_c (m.C)"), Some(Status::Failed));
+    }
+}
