@@ -9,6 +9,7 @@
 //! reads the clock or the environment; addresses, keys and timeouts are passed in.
 
 mod answer;
+mod anthropic;
 mod error;
 #[cfg(feature = "live")]
 mod http;
@@ -27,6 +28,8 @@ mod sse;
 mod wire;
 
 pub use answer::{Answer, Model, Progress};
+#[cfg(feature = "live")]
+pub use anthropic::{Anthropic, AnthropicSettings};
 pub use error::{Fault, ModelError, Retry};
 #[cfg(feature = "live")]
 pub use http::Network;

@@ -5,7 +5,7 @@
 //! fields that the server refused, follow from the difference between what the request asks and what was sent.
 
 use super::reply::Reply;
-use super::{Fault, Identity, ModelError, Provider, Request, ollama, openai, scripted};
+use super::{Fault, Identity, ModelError, Provider, Request, anthropic, ollama, openai, scripted};
 
 /// Returns name and version of the normalisation of a provider's replies; it is part of every canonical reply.
 pub const fn normaliser(provider: Provider) -> &'static str {
@@ -26,6 +26,7 @@ pub fn identity(provider: Provider, raw: &[u8]) -> Result<Vec<u8>, ModelError> {
     let identity: Result<Identity, Fault> = match provider {
         Provider::Ollama => ollama::identity(raw),
         Provider::OpenAi => openai::identity(raw),
+        Provider::Anthropic => anthropic::identity(raw),
         Provider::Scripted => scripted::identity(raw),
         _ => Err(Fault::Request { provider, reason: "it is not part of this build" }),
     };
@@ -41,6 +42,7 @@ pub fn normalise(request: &Request, sent: &[u8], raw: &[u8]) -> Result<Vec<u8>, 
     let reply: Result<Reply, Fault> = match request.model.provider {
         Provider::Ollama => ollama::normalise(request, sent, raw),
         Provider::OpenAi => openai::normalise(request, sent, raw),
+        Provider::Anthropic => anthropic::normalise(request, sent, raw),
         Provider::Scripted => scripted::reply(raw),
         provider => Err(Fault::Request { provider, reason: "it is not part of this build" }),
     };

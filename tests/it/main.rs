@@ -5,3 +5,5 @@ mod rooms;
 mod snap;
 
 mod cli;
+mod model;
+mod stub;

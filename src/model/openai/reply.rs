@@ -49,13 +49,11 @@ pub(super) fn plan(request: &Request) -> Plan {
             .must("max_tokens", tokens)
             .may("top_k", sampling.top_k)
             .decimal("min_p", &sampling.min_p)
-            .decimal("repetition_penalty", &sampling.repeat_penalty)
-            .may("n", 1),
+            .decimal("repetition_penalty", &sampling.repeat_penalty),
         Kind::OpenAi => plan
             .must("max_completion_tokens", tokens)
             // Random padding in the stream otherwise.
             .may("stream_options/include_obfuscation", false)
-            .may("n", 1)
             .may("store", false)
             .may("service_tier", "default"),
         Kind::Other => plan.must("max_tokens", tokens),
@@ -243,15 +241,13 @@ mod tests {
         );
         assert_eq!(
             text("vllm"),
-            format!(
-                "{start}{usage}{greedy}\"max_tokens\":256,\"top_k\":1,\"min_p\":0,\"repetition_penalty\":1,\"n\":1}}"
-            )
+            format!("{start}{usage}{greedy}\"max_tokens\":256,\"top_k\":1,\"min_p\":0,\"repetition_penalty\":1}}")
         );
         assert_eq!(
             text("openai"),
             format!(
                 "{start}{{\"include_usage\":true,\"include_obfuscation\":false}},{greedy}\
-                 \"max_completion_tokens\":256,\"n\":1,\"store\":false,\"service_tier\":\"default\"}}"
+                 \"max_completion_tokens\":256,\"store\":false,\"service_tier\":\"default\"}}"
             )
         );
         assert_eq!(text("other"), format!("{start}{usage}{greedy}\"max_tokens\":256}}"));
