@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
 use super::reply::{Grade, Reply};
-use super::{Answer, Fault, Identity, Model, ModelError, Progress, Provider, Request, normalise};
+use super::{Answer, Fault, Identity, Model, ModelError, Progress, Provider, Request};
 use crate::canon::{self, Sha256};
 
 /// The largest script that is read, in bytes.
@@ -121,8 +121,8 @@ fn malformed(error: &canon::CanonError) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Stop;
     use crate::model::request::tests::request;
+    use crate::model::{Stop, identity as identity_of, normalise};
 
     #[test]
     fn replies_come_in_the_order_of_the_calls_and_end() {
@@ -130,7 +130,7 @@ mod tests {
         let request = request(Provider::Scripted);
         for expected in ["one", "t\nwo"] {
             let answer = script.call(&request, &mut |_| ()).unwrap();
-            let reply = Reply::from_bytes(&normalise::normalise(&request, &answer.sent, &answer.raw).unwrap()).unwrap();
+            let reply = Reply::from_bytes(&normalise(&request, &answer.sent, &answer.raw).unwrap()).unwrap();
             assert_eq!((reply.text.as_str(), reply.stop, reply.grade), (expected, Stop::End, Grade::BitExact));
         }
         let error = script.call(&request, &mut |_| ()).unwrap_err();
@@ -142,7 +142,7 @@ mod tests {
     fn the_identity_is_the_digest_of_the_file() {
         let bytes = b"{\"reply\":\"x\"}";
         let raw = Scripted::from_bytes(bytes).unwrap().resolve().unwrap().raw;
-        let identity = Identity::from_bytes(&normalise::identity(Provider::Scripted, &raw).unwrap()).unwrap();
+        let identity = Identity::from_bytes(&identity_of(Provider::Scripted, &raw).unwrap()).unwrap();
         assert_eq!(identity.digest, Some(Sha256::of(bytes).to_string()));
     }
 

@@ -103,17 +103,14 @@ enum Block {
 }
 
 #[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type")]
 enum Delta {
-    TextDelta {
-        text: String,
-    },
-    ThinkingDelta {
-        thinking: String,
-    },
-    InputJsonDelta {
-        partial_json: String,
-    },
+    #[serde(rename = "text_delta")]
+    Text { text: String },
+    #[serde(rename = "thinking_delta")]
+    Thinking { thinking: String },
+    #[serde(rename = "input_json_delta")]
+    InputJson { partial_json: String },
     #[serde(other)]
     Other,
 }
@@ -168,9 +165,9 @@ pub(in crate::model) fn normalise(request: &Request, sent: &[u8], raw: &[u8]) ->
                 calls.insert(index, (name, String::new()));
             }
             Part::ContentBlockDelta { index, delta } => match delta {
-                Delta::TextDelta { text } => reply.text.push_str(&text),
-                Delta::ThinkingDelta { thinking } => reply.reasoning.push_str(&thinking),
-                Delta::InputJsonDelta { partial_json } => {
+                Delta::Text { text } => reply.text.push_str(&text),
+                Delta::Thinking { thinking } => reply.reasoning.push_str(&thinking),
+                Delta::InputJson { partial_json } => {
                     if let Some((_, arguments)) = calls.get_mut(&index) {
                         arguments.push_str(&partial_json);
                     }
