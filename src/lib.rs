@@ -22,6 +22,8 @@
 
 pub mod canon;
 pub mod cli;
+#[cfg(feature = "embedded")]
+pub mod engine;
 pub mod instance;
 pub mod gate;
 pub mod model;
