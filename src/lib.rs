@@ -26,7 +26,9 @@ pub mod cli;
 pub mod engine;
 pub mod instance;
 pub mod gate;
+pub mod instance;
 pub mod model;
+pub mod store;
 pub mod workspace;
 
 #[cfg(test)]

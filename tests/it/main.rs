@@ -6,4 +6,5 @@ mod snap;
 
 mod cli;
 mod model;
+mod store;
 mod stub;
