@@ -24,7 +24,6 @@ pub mod canon;
 pub mod cli;
 #[cfg(feature = "embedded")]
 pub mod engine;
-pub mod instance;
 pub mod gate;
 pub mod instance;
 pub mod model;
