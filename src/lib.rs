@@ -24,10 +24,13 @@ pub mod canon;
 pub mod cli;
 #[cfg(feature = "embedded")]
 pub mod engine;
+pub mod edit;
+pub mod instance;
 pub mod gate;
 pub mod instance;
 pub mod model;
 pub mod store;
+pub mod syntax;
 pub mod workspace;
 
 #[cfg(test)]

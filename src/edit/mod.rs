@@ -1,0 +1,15 @@
+//! From a reply to changed bytes, purely.
+//!
+//! [`propose`] reads a reply as leniently as is safe, checks it against the tree, builds every changed file in memory
+//! and passes it through the syntax gate: the outcome is a [`Proposal`] for all of it or a [`Refusal`] that says what to
+//! do instead. Every normalisation and every reason has its [`Code`]. [`patch`] writes a proposal as a unified diff.
+//!
+//! Not here: reading and writing files (`workspace`), deciding which files are protected (the caller), tests (`gate`).
+
+mod code;
+mod patch;
+mod types;
+
+pub use code::Code;
+pub use patch::patch;
+pub use types::{Change, Context, Limits, Proposal, Refusal};

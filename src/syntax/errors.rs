@@ -1,0 +1,280 @@
+//! Syntax errors of a file, and those that a change adds.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use tree_sitter::Node;
+
+use super::Language;
+use super::parse::{Walk, parse};
+
+/// More than this many errors of a file are not listed.
+const MOST_ERRORS: usize = 200;
+
+/// What is wrong at a place.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Problem {
+    /// Text that fits nowhere.
+    Unexpected(String),
+    /// A token that must be there.
+    Missing(String),
+    /// A `:` without an indented block after it (Python).
+    EmptyBlock,
+    /// A line that is indented unlike the block it is in (Python).
+    Indentation,
+    /// A statement that only a function may hold (Python).
+    OutsideFunction(String),
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unexpected(text) => write!(f, "unexpected `{text}`"),
+            Self::Missing(token) => write!(f, "missing `{token}`"),
+            Self::EmptyBlock => f.write_str("expected an indented block"),
+            Self::Indentation => f.write_str("indentation that does not fit its block"),
+            Self::OutsideFunction(word) => write!(f, "`{word}` outside a function"),
+        }
+    }
+}
+
+/// One error of a file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SyntaxError {
+    /// Line from 1.
+    pub line: usize,
+    /// Column in bytes from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub problem: Problem,
+}
+
+impl fmt::Display for SyntaxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.problem)
+    }
+}
+
+/// What the gate says of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gate {
+    /// The file was not checked: too large, or too hard to parse.
+    Unchecked,
+    /// The change adds no error.
+    Clean,
+    /// The errors that the change adds.
+    Added(Vec<SyntaxError>),
+}
+
+/// Returns the errors of `source` by place, or `None` if it was not checked.
+pub fn errors(language: Language, source: &[u8]) -> Option<Vec<SyntaxError>> {
+    let tree = parse(language, source)?;
+    let mut found = Vec::new();
+    let mut walk = Walk::new(&tree);
+    let mut descend = true;
+    while let Some((node, _)) = walk.next(descend) {
+        // Below an error node everything is guesswork; its own place says enough.
+        descend = !node.is_error();
+        let mut add = |node: Node<'_>, problem| {
+            let at = node.start_position();
+            found.push(SyntaxError { line: at.row + 1, column: at.column + 1, problem });
+        };
+        if let Some(problem) = problem(language, node, source) {
+            add(node, problem);
+        } else if language == Language::Python {
+            misplaced(node, source).into_iter().for_each(|statement| add(statement, Problem::Indentation));
+        }
+        if found.len() >= MOST_ERRORS {
+            break;
+        }
+    }
+    found.sort();
+    found.dedup();
+    Some(found)
+}
+
+/// Compares the errors before and after a change.
+///
+/// An error counts as old if the same problem was on a line with the same text: line numbers move with edits.
+pub fn new_errors(language: Language, before: &[u8], after: &[u8]) -> Gate {
+    let Some(after_errors) = errors(language, after) else { return Gate::Unchecked };
+    if after_errors.is_empty() {
+        return Gate::Clean;
+    }
+    let Some(before_errors) = errors(language, before) else { return Gate::Unchecked };
+    let mut known: BTreeMap<(&Problem, &[u8]), usize> = BTreeMap::new();
+    for error in &before_errors {
+        *known.entry((&error.problem, line(before, error.line))).or_default() += 1;
+    }
+    let added: Vec<SyntaxError> = after_errors
+        .iter()
+        .filter(|error| match known.get_mut(&(&error.problem, line(after, error.line))) {
+            Some(count) if *count > 0 => {
+                *count -= 1;
+                false
+            }
+            _ => true,
+        })
+        .cloned()
+        .collect();
+    if added.is_empty() { Gate::Clean } else { Gate::Added(added) }
+}
+
+fn line(source: &[u8], number: usize) -> &[u8] {
+    source.split(|byte| *byte == b'\n').nth(number - 1).unwrap_or_default().trim_ascii()
+}
+
+fn problem(language: Language, node: Node<'_>, source: &[u8]) -> Option<Problem> {
+    if node.is_missing() {
+        return Some(Problem::Missing(node.kind().to_owned()));
+    }
+    if node.is_error() {
+        return Some(Problem::Unexpected(shorten(&source[node.byte_range()])));
+    }
+    match language {
+        Language::Python => python(node),
+        Language::Rust => None,
+    }
+}
+
+/// Finds what the grammar lets through and Python does not.
+fn python(node: Node<'_>) -> Option<Problem> {
+    match node.kind() {
+        "block" if statements(node).is_empty() => Some(Problem::EmptyBlock),
+        "try_statement" => {
+            let mut cursor = node.walk();
+            let handled = node
+                .named_children(&mut cursor)
+                .any(|child| matches!(child.kind(), "except_clause" | "except_group_clause" | "finally_clause"));
+            (!handled).then(|| Problem::Missing("except".to_owned()))
+        }
+        kind @ ("return_statement" | "yield" | "await") if !is_in_function(node) => {
+            Some(Problem::OutsideFunction(kind.trim_end_matches("_statement").to_owned()))
+        }
+        _ => None,
+    }
+}
+
+/// Returns the statements of a Python block that are indented unlike its first one.
+fn misplaced<'tree>(node: Node<'tree>, source: &[u8]) -> Vec<Node<'tree>> {
+    let is_module = node.kind() == "module";
+    if !is_module && node.kind() != "block" {
+        return Vec::new();
+    }
+    let statements = statements(node);
+    let first = statements.first().and_then(|first| indentation(source, *first));
+    let expected = if is_module { Some((0, 0)) } else { first };
+    let Some(block) = expected else { return Vec::new() };
+    let is_misplaced = |other: &Node<'tree>| indentation(source, *other).is_some_and(|own| own != block);
+    statements.into_iter().filter(is_misplaced).take(MOST_ERRORS).collect()
+}
+
+fn is_in_function(node: Node<'_>) -> bool {
+    let mut above = node.parent();
+    while let Some(outer) = above {
+        match outer.kind() {
+            "function_definition" | "lambda" => return true,
+            "class_definition" => return false,
+            _ => above = outer.parent(),
+        }
+    }
+    false
+}
+
+fn statements(block: Node<'_>) -> Vec<Node<'_>> {
+    let mut cursor = block.walk();
+    block.named_children(&mut cursor).filter(|child| !Language::is_comment(child.kind())).collect()
+}
+
+/// Returns the indentation of a node that is the first of its line, counted with tabs to eight columns and to one: the
+/// two readings that Python wants to agree.
+fn indentation(source: &[u8], node: Node<'_>) -> Option<(usize, usize)> {
+    let start = node.start_byte();
+    let line = source[..start].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let before = source[line..start].strip_prefix(b"\xef\xbb\xbf").unwrap_or(&source[line..start]);
+    if !before.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\x0c')) {
+        return None;
+    }
+    let wide = before.iter().fold(0, |column, byte| match byte {
+        b'\t' => column / 8 * 8 + 8,
+        b'\x0c' => 0,
+        _ => column + 1,
+    });
+    Some((wide, before.len()))
+}
+
+fn shorten(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let first = text.trim().lines().next().unwrap_or_default().trim();
+    if first.chars().count() > 40 { first.chars().take(40).chain(['…']).collect() } else { first.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(source: &str) -> String {
+        let found = errors(Language::Python, source.as_bytes()).unwrap();
+        found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn what_python_refuses_is_found_even_where_the_grammar_is_lenient() {
+        for (source, expected) in [
+            ("x = 1\n    y = 2\n", "line 2: indentation that does not fit its block"),
+            ("def f():\nreturn 1\n", "line 1: expected an indented block; line 2: `return` outside a function"),
+            ("def f():\n    if x:\n    return 1\n", "line 2: expected an indented block"),
+            ("def f():\n    a = 1\n      b = 1\n", "line 3: indentation that does not fit its block"),
+            ("class A:\n    x = 1\n  y = 2\n", "line 3: indentation that does not fit its block"),
+            ("if a:\n\tx\n        y\n", "line 3: indentation that does not fit its block"),
+            ("try:\n    x\n", "line 1: missing `except`"),
+            ("def f(:\n  pass\n", "line 1: missing `)`"),
+            ("f(a b)\n", "line 1: unexpected `b`"),
+            ("a = “b”\n", "line 1: unexpected `a = “b”`"),
+            ("class A:\n    return 1\n", "line 2: `return` outside a function"),
+        ] {
+            assert_eq!(shown(source), expected, "{source:?}");
+        }
+    }
+
+    #[test]
+    fn what_python_accepts_has_no_error() {
+        for source in [
+            "if x: pass\nelse: y\n",
+            "def f(): return 1\n",
+            "def f():\n    pass\n\n  # c\n    x = 1; y = 2\n",
+            "async def f():\n    await x\n    return [await y for y in z]\n",
+            "try:\n    x\nfinally:\n    y\n",
+            "if a:\n\tx\n\ty\n",
+            "\u{feff}x = 1\ny = 2\n",
+            "def f(a, /, *, b: int = 1) -> None:\n    match a:\n        case [1, *_]:\n            ...\n    yield (x := 2)\n",
+            "x = [\n  1,\n      2,\n]\n",
+            "",
+        ] {
+            assert_eq!(shown(source), "", "{source:?}");
+        }
+    }
+
+    #[test]
+    fn only_added_errors_count() {
+        let gate = |before: &str, after: &str| new_errors(Language::Python, before.as_bytes(), after.as_bytes());
+        let broken = "x = 1\n\nf(a b)\n";
+        assert_eq!(gate(broken, "x = 1\ny = 2\nz = 3\nf(a b)\n"), Gate::Clean);
+        assert!(matches!(gate(broken, "x = 1\nf(a b)\ng(a b)\n"), Gate::Added(errors) if errors.len() == 1));
+        assert!(matches!(gate(broken, "f(a b)\nf(a b)\n"), Gate::Added(errors) if errors[0].line == 2));
+        assert_eq!(gate(broken, "x = 1\n"), Gate::Clean);
+    }
+
+    #[test]
+    fn rust_errors_are_found() {
+        let found = errors(Language::Rust, b"fn f() { let x = ; }\nfn g( {}\n").unwrap();
+        assert!(!found.is_empty());
+        assert_eq!(errors(Language::Rust, b"fn f() -> u8 { 1 }\n").unwrap(), []);
+    }
+
+    #[test]
+    fn deep_nesting_neither_overflows_nor_hangs() {
+        let deep = "(".repeat(100_000);
+        assert!(errors(Language::Python, deep.as_bytes()).is_none_or(|found| !found.is_empty()));
+    }
+}

@@ -1,0 +1,16 @@
+//! Syntax of source files, by tree-sitter: errors, definitions, sameness of code.
+//!
+//! [`errors`] and [`new_errors`] are what the syntax gate of an edit asks; [`definitions`] are where a file may be cut
+//! and what a name refers to. A language that is not known here has no gate. Everything is a pure function of the
+//! bytes, with limits on size and work that do not depend on the machine's speed.
+
+mod compare;
+mod definitions;
+mod errors;
+mod language;
+mod parse;
+
+pub use compare::same_code;
+pub use definitions::{Definition, Kind, definitions};
+pub use errors::{Gate, Problem, SyntaxError, errors, new_errors};
+pub use language::Language;
