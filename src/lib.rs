@@ -22,10 +22,9 @@
 
 pub mod canon;
 pub mod cli;
+pub mod edit;
 #[cfg(feature = "embedded")]
 pub mod engine;
-pub mod edit;
-pub mod instance;
 pub mod gate;
 pub mod instance;
 pub mod model;
