@@ -30,6 +30,7 @@ pub mod instance;
 pub mod model;
 pub mod store;
 pub mod syntax;
+pub mod transcript;
 pub mod workspace;
 
 #[cfg(test)]

@@ -93,6 +93,14 @@ impl Store {
         self.change(|change| change.finish_run(run, end))
     }
 
+    /// Opens a run again that failed or was interrupted, so that it can be gone on with.
+    ///
+    /// # Errors
+    /// [`StoreError::MissingRun`]; [`StoreError::RunEnded`] for a run that came to its own end.
+    pub fn reopen_run(&mut self, run: RunId) -> Result<(), StoreError> {
+        self.change(|change| change.reopen_run(run))
+    }
+
     /// Returns all runs, the oldest first.
     pub fn runs(&self) -> Result<Vec<RunRow>, StoreError> {
         Ok(run_rows(&self.connection)?.into_iter().map(|(_, run)| run).collect())
@@ -415,6 +423,25 @@ impl Change<'_> {
         if added == 0 {
             return Err(StoreError::Invalid(format!("run {run} has an attempt {} already", row.number)));
         }
+        Ok(())
+    }
+
+    pub(crate) fn reopen_run(&mut self, run: RunId) -> Result<(), StoreError> {
+        let (number, mut row) = find_run(self.transaction, run)?.ok_or(StoreError::MissingRun(run))?;
+        match row.status {
+            RunStatus::Open => return Ok(()),
+            RunStatus::Finished => return Err(StoreError::RunEnded(run)),
+            RunStatus::Failed | RunStatus::Interrupted => {}
+        }
+        row.status = RunStatus::Open;
+        row.outcome = String::new();
+        row.attempts = 0;
+        (row.raw_root, row.canonical_root, row.finished_ms) = (None, None, None);
+        self.transaction.execute(
+            "UPDATE run SET status = ?, outcome = '', attempts = 0, raw_root = NULL, canonical_root = NULL,
+                            finished_ms = NULL, mark = ? WHERE number = ?",
+            params![row.status.as_str(), mark::run(&row), number],
+        )?;
         Ok(())
     }
 

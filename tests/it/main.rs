@@ -1,10 +1,10 @@
 //! The one integration binary.
 
+mod cli;
 mod env;
+mod model;
 mod rooms;
 mod snap;
-
-mod cli;
-mod model;
 mod store;
 mod stub;
+mod transcript;
