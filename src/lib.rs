@@ -28,6 +28,7 @@ pub mod engine;
 pub mod gate;
 pub mod instance;
 pub mod model;
+pub mod prompt;
 pub mod store;
 pub mod syntax;
 pub mod transcript;

@@ -13,3 +13,6 @@ mod types;
 pub use code::Code;
 pub use patch::patch;
 pub use types::{Change, Context, Limits, Proposal, Refusal};
+
+/// Version of the reply grammar, the applier and the syntax gate's use; part of the orchestration digest, raised on purpose with every change.
+pub const VERSION: u32 = 1;

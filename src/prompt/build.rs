@@ -1,0 +1,134 @@
+//! Puts a prompt together.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use crate::instance::Instance;
+use crate::model::{Message, Role};
+
+use super::budget::{Budget, estimate};
+use super::feedback::{AttemptNote, feedback, head_and_tail};
+use super::listing::{NUMBERING, numbered, words};
+use super::{ASK, SYSTEM};
+
+/// Files that a prompt shows at most.
+const MOST_FILES: usize = 5;
+
+/// Everything that a prompt is made of.
+pub struct Input<'a> {
+    /// The task.
+    pub instance: &'a Instance,
+    /// Path and bytes of the files to show, the most relevant first.
+    pub files: &'a [(String, Vec<u8>)],
+    /// Earlier attempts, oldest first.
+    pub feedback: &'a [AttemptNote],
+    /// What the failing visible tests say on the base tree; may be empty.
+    pub failing: &'a str,
+    /// Name and text of skills.
+    pub skills: &'a [(String, String)],
+    /// The room.
+    pub budget: Budget,
+}
+
+/// A prompt, and what it shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prompt {
+    /// The conversation to send.
+    pub messages: Vec<Message>,
+    /// Paths of the files shown.
+    pub shown: Vec<String>,
+    /// Path and number of lines of each file that an answer may edit.
+    pub constraint: Vec<(String, u32)>,
+    /// Upper estimate of the prompt's tokens.
+    pub estimate: u32,
+}
+
+/// Says why there is no prompt.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PromptError {
+    /// Instructions, issue and files do not fit together.
+    #[error("the prompt needs about {estimate} tokens where {room} are left of the context")]
+    TooLong {
+        /// Estimated tokens of the prompt.
+        estimate: u32,
+        /// Tokens of the context without the reply's.
+        room: u32,
+    },
+    /// Not a part of any file fits.
+    #[error("no file fits into the {bytes} bytes that the context leaves for files")]
+    NoFile {
+        /// Room for files.
+        bytes: usize,
+    },
+}
+
+/// Returns which of the ranked files (path, size in bytes) a prompt can show: the best one in any case, others whole.
+pub fn select(ranked: &[(String, u64)], budget: &Budget) -> Vec<String> {
+    let mut left = budget.files_bytes() as u64;
+    let mut chosen: Vec<String> = Vec::new();
+    for (path, size) in ranked {
+        // Numbering costs a line's width; source lines are some 40 bytes.
+        let shown = size + size / 40 * NUMBERING as u64;
+        if chosen.len() < MOST_FILES && (chosen.is_empty() || shown <= left) {
+            left = left.saturating_sub(shown);
+            chosen.push(path.clone());
+        }
+    }
+    chosen
+}
+
+/// Builds the prompt of one attempt.
+///
+/// # Errors
+/// A context too small for the instructions, the issue's share and a part of one file: nothing is cut silently.
+pub fn build(input: &Input<'_>) -> Result<Prompt, PromptError> {
+    let budget = &input.budget;
+    let mut text = String::new();
+    let issue = head_and_tail(input.instance.problem_statement.trim(), budget.issue_bytes());
+    let _ = write!(text, "The issue:\n\n{issue}\n");
+    let told = feedback(input.feedback, budget.feedback_bytes());
+    let wanted = format!("{}\n{}\n{}", input.instance.problem_statement, input.failing, told);
+    let (mut shown, mut constraint) = (Vec::new(), Vec::new());
+    let listings = list(input, &words(&wanted))?;
+    for (path, listing, lines) in listings {
+        let _ = write!(text, "FILE: {path}\n```\n{listing}```\n\n");
+        shown.push(path.clone());
+        constraint.push((path, lines));
+    }
+    if told.is_empty() && !input.failing.trim().is_empty() {
+        let failing = head_and_tail(input.failing.trim(), budget.feedback_bytes());
+        let _ = write!(text, "The tests say:\n```\n{failing}```\n\n");
+    }
+    if !told.is_empty() {
+        let _ = write!(text, "{told}\n");
+    }
+    text.push_str(ASK.trim_end());
+    let mut system = SYSTEM.trim_end().to_owned();
+    for (name, skill) in input.skills {
+        let _ = write!(system, "\n\n# {name}\n\n{}", skill.trim());
+    }
+    let estimate = estimate(system.len() + text.len());
+    let room = budget.prompt_tokens();
+    if estimate > room {
+        return Err(PromptError::TooLong { estimate, room });
+    }
+    let message = |role, content| Message { role, content };
+    let messages = vec![message(Role::System, system), message(Role::User, text)];
+    Ok(Prompt { messages, shown, constraint, estimate })
+}
+
+/// Numbers the files in order while they fit; the first is cut if it must be.
+fn list(input: &Input<'_>, wanted: &BTreeSet<&str>) -> Result<Vec<(String, String, u32)>, PromptError> {
+    let bytes = input.budget.files_bytes();
+    let mut left = bytes;
+    let mut listings = Vec::new();
+    for (path, content) in input.files {
+        let text = String::from_utf8_lossy(content);
+        if let Some((listing, lines)) = numbered(path, &text, left, wanted) {
+            left -= listing.len();
+            listings.push((path.clone(), listing, lines));
+        }
+    }
+    if listings.is_empty() { Err(PromptError::NoFile { bytes }) } else { Ok(listings) }
+}
