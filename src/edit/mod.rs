@@ -6,12 +6,33 @@
 //!
 //! Not here: reading and writing files (`workspace`), deciding which files are protected (the caller), tests (`gate`).
 
+mod body;
+mod choose;
 mod code;
+mod elide;
+mod excerpt;
+mod indent;
+mod json;
+mod label;
+mod locate;
+mod notes;
 mod patch;
+mod path;
+mod place;
+mod propose;
+mod reply;
+mod result;
+mod scan;
+mod shapes;
+mod source;
+mod span;
 mod types;
+mod variant;
 
 pub use code::Code;
+pub use excerpt::numbered;
 pub use patch::patch;
+pub use propose::propose;
 pub use types::{Change, Context, Limits, Proposal, Refusal};
 
 /// Version of the reply grammar, the applier and the syntax gate's use; part of the orchestration digest, raised on purpose with every change.

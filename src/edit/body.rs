@@ -1,0 +1,319 @@
+//! The new text of an edit: which lines of the reply it is, and what shape it has.
+
+use super::code::Code;
+use super::notes::{Notes, refuse};
+use super::reply::fence;
+use super::scan::{Block, Fence, FenceRole, has_text};
+use super::types::Refusal;
+
+/// The new text, or what could be it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Body {
+    /// There is none.
+    None,
+    /// The lines are to be removed.
+    Delete,
+    /// Texts in order of preference: the first that passes the gate is it.
+    Text(Vec<Vec<String>>),
+    /// Texts of which exactly one may pass the gate, and the code if not.
+    OneOf(Vec<Vec<String>>, Code),
+    /// Text to look for and its replacement.
+    OldNew(Vec<String>, Vec<String>),
+}
+
+/// Finds the new text of a block.
+pub(super) fn of(block: &Block, cut_off: bool, is_last: bool, notes: &mut Notes) -> Result<Body, Refusal> {
+    let truncated = || {
+        let message =
+            "the answer was cut off inside an edit: give only the few lines that change, and less text around them";
+        Err(refuse(Code::Truncated, message, ""))
+    };
+    let fences = relevant(&block.fences);
+    if fences.len() < block.fences.len() {
+        notes.add(Code::Prose);
+    }
+    if fences.iter().any(|fence| !fence.closed) {
+        if cut_off {
+            return truncated();
+        }
+        notes.add(Code::Unclosed);
+    }
+    if fences.is_empty() {
+        if cut_off && is_last {
+            return truncated();
+        }
+        return Ok(loose(block, notes));
+    }
+    if !block.from_json {
+        notes.add(Code::Fence);
+        note_reasoning(block, notes);
+        if has_text(&block.loose) {
+            notes.add(Code::Prose);
+        }
+    }
+    if let Some(old) = &block.old {
+        notes.add(Code::SearchReplace);
+        return Ok(Body::OldNew(old.clone(), fences[0].lines.clone()));
+    }
+    let of_role = |role| fences.iter().filter(|fence| self::role(fence) == role).collect::<Vec<_>>();
+    match (fences.as_slice(), of_role(FenceRole::Old).as_slice(), of_role(FenceRole::New).as_slice()) {
+        ([only], ..) => Ok(plain(only.lines.clone())),
+        ([_, _], [old], _) => {
+            let new = fences.iter().find(|fence| **fence != **old).map(|fence| fence.lines.clone());
+            notes.add(Code::OldNew);
+            Ok(Body::OldNew(old.lines.clone(), new.unwrap_or_default()))
+        }
+        (_, [old], [new]) => {
+            notes.add(Code::OldNew);
+            Ok(Body::OldNew(old.lines.clone(), new.lines.clone()))
+        }
+        (_, [], [new]) => Ok(plain(new.lines.clone())),
+        _ => {
+            let mut texts: Vec<Vec<String>> = fences.iter().map(|fence| fence.lines.clone()).collect();
+            texts.dedup();
+            match texts.len() {
+                1 => Ok(plain(texts.remove(0))),
+                _ => Ok(Body::OneOf(texts, Code::MultiBody)),
+            }
+        }
+    }
+}
+
+fn plain(lines: Vec<String>) -> Body {
+    if is_delete(&lines) {
+        return Body::Delete;
+    }
+    if has_text(&lines) { Body::Text(vec![lines]) } else { Body::None }
+}
+
+fn is_delete(lines: &[String]) -> bool {
+    let text = lines.iter().map(|line| line.trim()).collect::<String>();
+    matches!(text.to_ascii_lowercase().as_str(), "(delete)" | "(deleted)" | "<delete>")
+}
+
+/// Leaves out commands to run and their output, where code is there too.
+fn relevant(fences: &[Fence]) -> Vec<&Fence> {
+    const NOT_CODE: [&str; 8] = ["bash", "sh", "shell", "console", "text", "output", "terminal", "plaintext"];
+    let is_code = |fence: &&Fence| !NOT_CODE.contains(&fence.info.to_ascii_lowercase().as_str());
+    let code: Vec<&Fence> = fences.iter().filter(is_code).collect();
+    if code.is_empty() { fences.iter().collect() } else { code }
+}
+
+fn role(fence: &Fence) -> FenceRole {
+    if fence.role != FenceRole::Plain {
+        return fence.role;
+    }
+    let above = fence.above.to_ascii_lowercase();
+    let has = |words: &[&str]| {
+        above.trim_end().ends_with(':')
+            && above.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| words.contains(&word))
+    };
+    match (has(&["old", "before", "original", "current"]), has(&["new", "after", "fixed", "corrected", "updated"])) {
+        (true, false) => FenceRole::Old,
+        (false, true) => FenceRole::New,
+        _ => FenceRole::Plain,
+    }
+}
+
+fn note_reasoning(block: &Block, notes: &mut Notes) {
+    if block.reasoning.is_none() {
+        notes.add(Code::Reason);
+    }
+}
+
+/// Tells reasoning from code in text that is in no fence.
+fn loose(block: &Block, notes: &mut Notes) -> Body {
+    let lines = &block.loose;
+    if !has_text(lines) {
+        return Body::None;
+    }
+    note_reasoning(block, notes);
+    let Some(reasoning) = block.reasoning.as_ref().filter(|_| !block.is_code) else {
+        return ending(trimmed(lines));
+    };
+    let is_blank = |line: &String| line.trim().is_empty();
+    let blanks: Vec<usize> = (0..lines.len()).filter(|index| is_blank(&lines[*index])).collect();
+    let after = |at: usize| trimmed(&lines[at..]);
+    if let Some(first) = blanks.iter().copied().find(|at| has_text(&lines[*at..])) {
+        if has_text(&lines[..first]) {
+            notes.add(Code::Reason);
+        }
+        let Body::Text(mut texts) = ending(after(first)) else { return Body::Delete };
+        // Reasoning may have several paragraphs.
+        texts.extend(blanks.iter().filter(|at| **at > first && has_text(&lines[**at..])).map(|at| after(*at)));
+        return Body::Text(texts);
+    }
+    let from = usize::from(reasoning.is_empty());
+    let mut splits: Vec<Vec<String>> = (from..lines.len()).map(after).filter(|text| has_text(text)).collect();
+    match splits.len() {
+        0 => Body::None,
+        1 => ending(splits.remove(0)),
+        _ => Body::OneOf(splits, Code::NoBody),
+    }
+}
+
+/// Offers the text also without its last paragraphs, which may be a closing word.
+fn ending(lines: Vec<String>) -> Body {
+    if is_delete(&lines) {
+        return Body::Delete;
+    }
+    let mut texts = vec![lines.clone()];
+    for at in (1..lines.len()).rev().filter(|at| lines[*at].trim().is_empty()).take(5) {
+        texts.push(trimmed(&lines[..at]));
+    }
+    Body::Text(texts)
+}
+
+/// Drops blank lines at both ends.
+fn trimmed(lines: &[String]) -> Vec<String> {
+    let start = lines.iter().position(|line| !line.trim().is_empty()).unwrap_or(lines.len());
+    let end = lines.iter().rposition(|line| !line.trim().is_empty()).map_or(start, |last| last + 1);
+    lines[start..end].to_vec()
+}
+
+/// A text to look for, and what comes in its place.
+pub(super) type Replacement = (Vec<String>, Vec<String>);
+
+/// Reads `<<<<<<< SEARCH … ======= … >>>>>>> REPLACE` parts; markers may have five to nine characters.
+pub(super) fn search_replace(lines: &[String]) -> Option<Vec<Replacement>> {
+    let is_marker = |line: &str, mark: char| {
+        let rest = line.trim().trim_start_matches(mark);
+        (5..=9).contains(&(line.trim().len() - rest.len())) && (rest.is_empty() || rest.starts_with(' '))
+    };
+    let mut found = Vec::new();
+    let mut rest = lines.iter();
+    while let Some(line) = rest.next() {
+        if !is_marker(line, '<') {
+            continue;
+        }
+        let mut until = |mark: char| -> Option<Vec<String>> {
+            let mut part = Vec::new();
+            for line in rest.by_ref() {
+                if is_marker(line, mark) {
+                    return Some(part);
+                }
+                part.push(line.clone());
+            }
+            None
+        };
+        let old = until('=')?;
+        let new = until('>')?;
+        found.push((without_leading_blank(old), new));
+    }
+    (!found.is_empty()).then_some(found)
+}
+
+fn without_leading_blank(lines: Vec<String>) -> Vec<String> {
+    match lines.split_first() {
+        Some((first, rest)) if first.trim().is_empty() && has_text(rest) => rest.to_vec(),
+        _ => lines,
+    }
+}
+
+/// Reads the hunks of a diff, or `None` if the text is none. Their line numbers are ignored.
+pub(super) fn hunks(lines: &[String], info: &str) -> Option<Vec<Replacement>> {
+    let is_announced = matches!(info, "diff" | "patch" | "udiff") || lines.iter().any(|line| line.starts_with("@@"));
+    let starts = |mark: char| lines.iter().any(|line| line.starts_with(mark));
+    let all_marked = lines.iter().all(|line| line.is_empty() || line.starts_with([' ', '+', '-', '\\']));
+    if !is_announced && !(all_marked && starts('+') && starts('-')) {
+        return None;
+    }
+    let mut found: Vec<Replacement> = vec![Default::default()];
+    for (index, line) in lines.iter().enumerate() {
+        let next = lines.get(index + 1).map_or("", String::as_str);
+        let is_header = ["diff --git ", "index ", "new file mode", "\\ No newline"].iter().any(|h| line.starts_with(h))
+            || (line.starts_with("--- ") && next.starts_with("+++ "))
+            || (line.starts_with("+++ ") && index > 0 && lines[index - 1].starts_with("--- "))
+            || fence(line).is_some();
+        if is_header {
+            continue;
+        }
+        if line.starts_with("@@") {
+            found.push(Default::default());
+            continue;
+        }
+        let Some((old, new)) = found.last_mut() else { continue };
+        match line.chars().next() {
+            Some('-') => old.push(line[1..].to_owned()),
+            Some('+') => new.push(line[1..].to_owned()),
+            Some(' ') => {
+                old.push(line[1..].to_owned());
+                new.push(line[1..].to_owned());
+            }
+            // Models drop the blank in front of unchanged lines.
+            _ => {
+                old.push(line.clone());
+                new.push(line.clone());
+            }
+        }
+    }
+    found.retain(|(old, new)| old != new);
+    (!found.is_empty()).then_some(found)
+}
+
+/// Takes off line numbers that were copied from the prompt; `first` is the line that the edit starts at.
+pub(super) fn unnumbered(lines: &[String], first: Option<usize>) -> Option<Vec<String>> {
+    let mut numbers = Vec::new();
+    let mut out = Vec::new();
+    let mut has_bars = true;
+    let mut filled = 0;
+    for line in lines {
+        if line.trim().is_empty() {
+            out.push(line.clone());
+            continue;
+        }
+        filled += 1;
+        match number(line) {
+            Some((number, mark, rest)) => {
+                has_bars &= mark == '|';
+                numbers.push(number);
+                out.push(rest.to_owned());
+            }
+            None => out.push(line.clone()),
+        }
+    }
+    let rises = numbers.windows(2).all(|pair| pair[0] < pair[1]);
+    let is_run = numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]) && numbers.first().copied() == first;
+    // `1: x` is also how dictionaries are written, so other marks than ours must count on from the right line.
+    (!numbers.is_empty() && numbers.len() * 10 >= filled * 9 && rises && (has_bars || is_run)).then_some(out)
+}
+
+fn number(line: &str) -> Option<(usize, char, &str)> {
+    let text = line.trim_start_matches(' ');
+    let rest = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let number = text[..text.len() - rest.len()].parse().ok()?;
+    let rest = rest.strip_prefix(' ').filter(|rest| rest.starts_with(['|', '│'])).unwrap_or(rest);
+    let mark = rest.chars().next().filter(|c| matches!(c, '|' | '│' | ':' | '\t'))?;
+    let rest = &rest[mark.len_utf8()..];
+    let mark = if mark == '│' { '|' } else { mark };
+    Some((number, mark, if mark == '\t' { rest } else { rest.strip_prefix(' ').unwrap_or(rest) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &str) -> Vec<String> {
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn numbers_of_the_prompt_are_taken_off_and_those_of_the_code_stay() {
+        assert_eq!(unnumbered(&lines("  8| if x:\n  9|     y\n\n 11| z"), None).unwrap(), lines("if x:\n    y\n\nz"));
+        assert_eq!(unnumbered(&lines("8: a\n9:   b"), Some(8)).unwrap(), lines("a\n  b"));
+        assert_eq!(unnumbered(&lines("8\ta\n9\t  b"), Some(8)).unwrap(), lines("a\n  b"));
+        assert_eq!(unnumbered(&lines("1: 'a',\n2: 'b',"), Some(8)), None);
+        assert_eq!(unnumbered(&lines("9| a\n8| b"), None), None);
+        assert_eq!(unnumbered(&lines("x = 1\ny = 2"), None), None);
+        assert_eq!(unnumbered(&[], None), None);
+    }
+
+    #[test]
+    fn diffs_are_told_from_code() {
+        let (old, new) = hunks(&lines("@@ -1,2 +1,2 @@\n a\n-b\n+c"), "").unwrap().remove(0);
+        assert_eq!((old, new), (lines("a\nb"), lines("a\nc")));
+        assert!(hunks(&lines("-    a\n+    b"), "").is_some());
+        assert!(hunks(&lines("    a\n    b"), "").is_none());
+        assert!(hunks(&lines("- one\n- two"), "").is_none());
+    }
+}

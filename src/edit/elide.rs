@@ -1,0 +1,124 @@
+//! Left-out parts (`# … rest unchanged`): filled in from the file where their neighbours are unmistakable.
+
+use std::borrow::Cow;
+
+/// What became of left-out parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Filled {
+    /// Nothing was left out.
+    Whole,
+    /// All parts were filled in.
+    Lines(Vec<String>),
+    /// The part at this index of the body cannot be filled in.
+    Unclear(usize),
+}
+
+/// Fills in what `body` leaves out of `original`, the lines that it replaces.
+pub(super) fn fill(body: &[String], original: &[Cow<'_, str>], is_stub_file: bool) -> Filled {
+    let mut out: Vec<String> = Vec::new();
+    // Lines of the original before this one are used up.
+    let mut used = 0;
+    let mut is_filled = false;
+    for (index, line) in body.iter().enumerate() {
+        if !is_elision(line) || is_code(body, index, original, is_stub_file) {
+            out.push(line.clone());
+            continue;
+        }
+        is_filled = true;
+        let before = body[..index].iter().rev().find(|line| !line.trim().is_empty());
+        let after = body[index + 1..].iter().find(|line| !line.trim().is_empty());
+        let start = match before {
+            None => 0,
+            Some(before) => match only(original, used, before) {
+                Some(at) => at + 1,
+                None => return Filled::Unclear(index),
+            },
+        };
+        let end = match after {
+            None => original.len(),
+            Some(after) => match only(original, start, after) {
+                Some(at) => at,
+                None => return Filled::Unclear(index),
+            },
+        };
+        out.extend(original[start..end].iter().map(|line| line.to_string()));
+        used = end;
+    }
+    if is_filled { Filled::Lines(out) } else { Filled::Whole }
+}
+
+/// Returns the index of the one line from `start` on that equals `wanted`.
+fn only(original: &[Cow<'_, str>], start: usize, wanted: &str) -> Option<usize> {
+    let mut found = (start..original.len()).filter(|index| original[*index] == wanted);
+    found.next().filter(|_| found.next().is_none())
+}
+
+fn is_elision(line: &str) -> bool {
+    let text = line.trim();
+    let comment = text
+        .strip_prefix('#')
+        .or_else(|| text.strip_prefix("//"))
+        .or_else(|| text.strip_prefix("/*").map(|inner| inner.trim_end_matches("*/")));
+    let text = comment.unwrap_or(text).trim();
+    if matches!(text, "..." | "…" | "pass  # keep") {
+        return true;
+    }
+    if comment.is_none() && !text.starts_with("...") && !text.starts_with("[...") {
+        return false;
+    }
+    const MARKS: [&str; 12] = [
+        "rest unchanged",
+        "unchanged",
+        "rest of the",
+        "rest of code",
+        "remaining code",
+        "existing code",
+        "other code",
+        "same as before",
+        "no changes",
+        "code omitted",
+        "keep the rest",
+        "remains the same",
+    ];
+    let lower = text.to_ascii_lowercase();
+    let is_dotted = lower.starts_with("...") || lower.starts_with('…') || lower.ends_with("...");
+    lower.len() <= 80 && (MARKS.iter().any(|mark| lower.contains(mark)) || (comment.is_some() && is_dotted))
+}
+
+/// Says whether the line is code or a comment of the file itself: it was there before, or is a stub's body.
+fn is_code(body: &[String], index: usize, original: &[Cow<'_, str>], is_stub_file: bool) -> bool {
+    let line = body[index].trim();
+    if original.iter().any(|old| old.trim() == line) || (is_stub_file && line == "...") {
+        return true;
+    }
+    let header = body[..index].iter().rev().find(|line| !line.trim().is_empty());
+    // The body of a new definition may be `...`; that of one that the file has was left out.
+    line == "..."
+        && header.is_some_and(|header| {
+            header.trim_end().ends_with(':') && !original.iter().any(|old| old.trim() == header.trim())
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(body: &str, original: &str) -> Filled {
+        let body: Vec<String> = body.lines().map(str::to_owned).collect();
+        let original: Vec<Cow<'_, str>> = original.lines().map(Cow::Borrowed).collect();
+        fill(&body, &original, false)
+    }
+
+    #[test]
+    fn parts_between_known_neighbours_are_filled_in() {
+        let original = "def f():\n    a = 1\n    b = 2\n    c = 3\n    return a";
+        let expected = "def f():\n    a = 1\n    b = 2\n    c = 3\n    return b";
+        let body = "def f():\n    a = 1\n    # ... rest unchanged\n    c = 3\n    return b";
+        assert_eq!(filled(body, original), Filled::Lines(expected.lines().map(str::to_owned).collect()));
+        assert_eq!(filled("def f():\n    return 1", original), Filled::Whole);
+        assert_eq!(filled("    new = 1\n    # ...\n    return a", original), Filled::Unclear(1));
+        assert_eq!(filled("def g():\n    ...", original), Filled::Whole);
+        assert_eq!(filled("def f():\n    ...", "def f():\n    ..."), Filled::Whole);
+        assert!(matches!(filled("def f():\n    ...", original), Filled::Lines(lines) if lines.len() == 5));
+    }
+}

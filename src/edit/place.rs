@@ -1,0 +1,203 @@
+//! From a range and a text to the lines that are replaced: clamping, and the corrections that need no gate.
+
+use std::ops::Range;
+
+use super::code::Code;
+use super::excerpt;
+use super::notes::{Notes, refuse};
+use super::source::Source;
+use super::span::Span;
+use super::types::Refusal;
+use crate::syntax::{Definition, Language, definitions};
+
+/// Ranges may reach this many lines past the end.
+const PAST_END: usize = 3;
+/// Only files up to this many lines are given as a whole without saying so.
+const WHOLE_LINES: usize = 400;
+
+/// Returns the line indices that `span` names.
+pub(super) fn range(span: Span, path: &str, source: &Source<'_>, notes: &mut Notes) -> Result<Range<usize>, Refusal> {
+    let length = source.len();
+    let beyond = || {
+        let message = format!("{path} has {length} lines: give a range within them");
+        let end = length.saturating_sub(5)..length;
+        Err(refuse(Code::Range, message, excerpt::around(&source.texts(), end, 0, 10)))
+    };
+    match span {
+        Span::All => Ok(0..length),
+        Span::End | Span::New => Ok(length..length),
+        Span::After(line) | Span::Before(line) if line > length + 1 => beyond(),
+        Span::After(line) => Ok(line.min(length)..line.min(length)),
+        Span::Before(line) => Ok(line.max(1) - 1..line.max(1) - 1),
+        Span::From(first) if first > length => beyond(),
+        Span::From(first) => Ok(first - 1..length),
+        Span::Lines(first, last) if last + 1 == first => {
+            if first > length + 1 {
+                beyond()
+            } else {
+                Ok(first - 1..first - 1)
+            }
+        }
+        Span::Lines(first, last) => {
+            if last > length + PAST_END || first > length + 1 {
+                return beyond();
+            }
+            if last > length {
+                notes.add(Code::Clamp);
+            }
+            Ok(first - 1..last.min(length).max(first - 1))
+        }
+    }
+}
+
+/// Widens a range over neighbouring lines that the text repeats, which would else be doubled.
+pub(super) fn snapped(range: &Range<usize>, body: &[String], source: &Source<'_>) -> Option<Range<usize>> {
+    if range.is_empty() || body.len() < 2 {
+        return None;
+    }
+    let line = |index: usize| source.line(index);
+    let says_something = |lines: &[String]| lines.iter().any(|line| is_telling(line));
+    let mut wide = range.clone();
+    // The longest repeated run counts; one that the range's own end has too is no sign.
+    for count in (1..body.len()).rev() {
+        let tail = &body[body.len() - count..];
+        let follows = range.end + count <= source.len() && (0..count).all(|i| tail[i] == line(range.end + i));
+        let is_own = count <= range.len() && (0..count).all(|i| tail[i] == line(range.end - count + i));
+        if follows && !is_own && says_something(tail) {
+            wide.end = range.end + count;
+            break;
+        }
+    }
+    for count in (1..body.len()).rev() {
+        let head = &body[..count];
+        let leads = range.start >= count && (0..count).all(|i| head[i] == line(range.start - count + i));
+        let is_own = count <= range.len() && (0..count).all(|i| head[i] == line(range.start + i));
+        if leads && !is_own && says_something(head) {
+            wide.start = range.start - count;
+            break;
+        }
+    }
+    (wide != *range).then_some(wide)
+}
+
+/// Says whether a line is unlikely to be repeated by chance.
+fn is_telling(line: &str) -> bool {
+    let words = line.chars().filter(|c| c.is_alphanumeric() || *c == '_').count();
+    words >= 4 && !matches!(line.trim(), "pass" | "else:" | "try:" | "return" | "finally:" | "continue" | "break")
+}
+
+/// Widens a range that starts inside a definition to all of it, if the text defines it anew.
+pub(super) fn redefined(
+    range: &Range<usize>,
+    body: &[String],
+    source: &Source<'_>,
+    language: Language,
+) -> Option<Range<usize>> {
+    let (name, has_decorators, indent) = single_definition(body, language)?;
+    let old = definitions(language, source.bytes());
+    let encloses = |d: &&Definition| {
+        d.name == name
+            && d.header - 1 < range.start
+            && range.start < d.last
+            && range.end <= d.last
+            && super::indent::of(&source.line(d.header - 1)) == indent
+    };
+    let mut found = old.iter().filter(encloses);
+    let definition = found.next().filter(|_| found.next().is_none())?;
+    Some(lines_of(definition, has_decorators))
+}
+
+/// Returns the lines that a text without a range replaces, and how they were found.
+pub(super) fn aligned(
+    body: &[String],
+    source: &Source<'_>,
+    language: Option<Language>,
+) -> Option<(Range<usize>, Code)> {
+    if let Some(language) = language
+        && let Some((name, has_decorators, indent)) = single_definition(body, language)
+    {
+        let old = definitions(language, source.bytes());
+        let same = |d: &&Definition| d.name == name && super::indent::of(&source.line(d.header - 1)) == indent;
+        let mut found = old.iter().filter(same);
+        if let Some(definition) = found.next().filter(|_| found.next().is_none()) {
+            return Some((lines_of(definition, has_decorators), Code::SnapNode));
+        }
+    }
+    let filled: Vec<&String> = body.iter().filter(|line| !line.trim().is_empty()).collect();
+    if let [first, .., last] = filled.as_slice() {
+        let at = |wanted: &String| (0..source.len()).filter(|index| source.line(*index) == *wanted).collect::<Vec<_>>();
+        if let ([start], [end]) = (at(first).as_slice(), at(last).as_slice())
+            && start < end
+        {
+            return Some((*start..end + 1, Code::Align));
+        }
+    }
+    let old: Vec<_> = source.texts().into_iter().filter(|line| !line.trim().is_empty()).collect();
+    let kept = old.iter().filter(|line| filled.iter().any(|new| new.trim() == line.trim())).count();
+    let is_whole = source.len() <= WHOLE_LINES && kept * 10 >= old.len() * 6 && filled.len() * 10 >= old.len() * 6;
+    is_whole.then(|| (0..source.len(), Code::Whole))
+}
+
+fn lines_of(definition: &Definition, with_decorators: bool) -> Range<usize> {
+    let first = if with_decorators { definition.first } else { definition.header };
+    first - 1..definition.last
+}
+
+/// Returns name, presence of decorators and indentation of the one definition that the text consists of.
+fn single_definition(body: &[String], language: Language) -> Option<(String, bool, String)> {
+    let text = body.join("\n");
+    let found = definitions(language, text.as_bytes());
+    let outer: Vec<&Definition> = found.iter().filter(|d| d.depth == 0).collect();
+    let [definition] = outer.as_slice() else { return None };
+    let is_blank = |line: &String| line.trim().is_empty();
+    let before = body[..definition.first - 1].iter().all(is_blank);
+    let after = body.get(definition.last..).is_none_or(|rest| rest.iter().all(is_blank));
+    // A header alone is a change of the signature, not a definition.
+    let has_body = definition.last > definition.header;
+    let indent = super::indent::of(&body[definition.header - 1]).to_owned();
+    (before && after && has_body).then(|| (definition.name.clone(), definition.first < definition.header, indent))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &[u8] =
+        b"import x\n\n@wraps\ndef first(a):\n    b = a\n    return b\n\n\ndef second(a):\n    return a\n";
+
+    fn body(text: &str) -> Vec<String> {
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn repeated_neighbours_widen_the_range() {
+        let source = Source::new(FILE).unwrap();
+        assert_eq!(snapped(&(4..5), &body("    b = a + 1\n    return b"), &source), Some(4..6));
+        assert_eq!(snapped(&(5..6), &body("    b = a\n    return b + 1"), &source), Some(4..6));
+        assert_eq!(snapped(&(4..6), &body("    b = a + 1\n    return b"), &source), None);
+        assert_eq!(snapped(&(4..5), &body("    return b"), &source), None);
+        assert_eq!(snapped(&(4..4), &body("x\n    b = a"), &source), None);
+    }
+
+    #[test]
+    fn a_redefinition_takes_the_whole_definition() {
+        let source = Source::new(FILE).unwrap();
+        let redefined = |range, text| redefined(&range, &body(text), &source, Language::Python);
+        assert_eq!(redefined(4..5, "def first(a):\n    return a"), Some(3..6));
+        assert_eq!(redefined(4..6, "@wraps\ndef first(a):\n    return a"), Some(2..6));
+        assert_eq!(redefined(3..4, "def first(a, c):\n    pass"), None);
+        assert_eq!(redefined(4..5, "def other(a):\n    return a"), None);
+        assert_eq!(redefined(4..5, "    return a"), None);
+    }
+
+    #[test]
+    fn a_text_without_a_range_finds_its_place() {
+        let source = Source::new(FILE).unwrap();
+        let aligned = |text| aligned(&body(text), &source, Some(Language::Python));
+        assert_eq!(aligned("def second(a):\n    return a + 1"), Some((8..10, Code::SnapNode)));
+        assert_eq!(aligned("    b = a\n    b += 1\n    return b"), Some((4..6, Code::Align)));
+        assert_eq!(aligned("    return 5"), None);
+        let whole = "import x\n@wraps\ndef first(a):\n    b = a\n    return b\n\ndef second(a):\n    return 2";
+        assert_eq!(aligned(whole), Some((0..10, Code::Whole)));
+    }
+}

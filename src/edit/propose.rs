@@ -1,0 +1,408 @@
+//! The way from a reply to a proposal; each step is a line here and a file beside it.
+
+use std::collections::BTreeMap;
+
+use super::body::{self, Body};
+use super::choose;
+use super::code::Code;
+use super::excerpt;
+use super::json;
+use super::locate::{self, Found};
+use super::notes::{Notes, refuse};
+use super::path::{self, Target};
+use super::place;
+use super::reply;
+use super::result;
+use super::scan::{self, Block};
+use super::shapes;
+use super::source::{self, Source};
+use super::span::{self, Span};
+use super::types::{Context, Proposal, Refusal};
+use super::variant::{self, Edit, File};
+use super::{indent, source::new_file};
+use crate::syntax::Language;
+
+/// More edits than this in one answer are refused.
+const MOST_EDITS: usize = 60;
+
+/// Reads a reply against the tree. `read` yields a file of the tree that the prompt did not show.
+///
+/// # Errors
+/// Anything that is not one complete, unambiguous and syntactically sound change; the tree is then as it was.
+pub fn propose(
+    reply: &[u8],
+    context: &Context<'_>,
+    read: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
+) -> Result<Proposal, Refusal> {
+    let mut notes = Notes::default();
+    let outcome = attempt(reply, context, read, &mut notes);
+    let codes = notes.into_codes();
+    match outcome {
+        Ok(proposal) => Ok(Proposal { codes, ..proposal }),
+        Err(refusal) => Err(Refusal { codes, ..refusal }),
+    }
+}
+
+/// What is to happen to one file.
+enum Plan {
+    Edit(Vec<Edit>),
+    Create(Vec<String>),
+    Remove,
+}
+
+fn attempt(
+    reply: &[u8],
+    context: &Context<'_>,
+    read: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
+    notes: &mut Notes,
+) -> Result<Proposal, Refusal> {
+    if reply.len() > context.limits.reply_bytes {
+        return Err(refuse(Code::Size, "the answer is too long: give only the lines that change", ""));
+    }
+    if reply.contains(&0) {
+        return Err(refuse(Code::Binary, "the answer holds NUL bytes: answer in plain text", ""));
+    }
+    let text = String::from_utf8_lossy(reply);
+    let blocks = blocks(&text, context, notes)?;
+    if blocks.len() > MOST_EDITS {
+        let message = format!("the answer has {} edits: give the few that repair the bug", blocks.len());
+        return Err(refuse(Code::Size, message, ""));
+    }
+    let reasoning = blocks.iter().filter_map(|block| block.reasoning.as_deref()).collect::<Vec<_>>().join("\n");
+    let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    let mut plans: BTreeMap<String, Plan> = BTreeMap::new();
+    let last = blocks.len().saturating_sub(1);
+    for (index, block) in blocks.iter().enumerate() {
+        let (path, plan) = plan(block, index == last, context, read, &mut files, notes)?;
+        merge(&mut plans, path, plan)?;
+    }
+    let mut changed = result::Changed::default();
+    for (path, plan) in plans {
+        match plan {
+            Plan::Remove => {
+                notes.add(Code::RemoveFile);
+                changed.remove(path);
+            }
+            Plan::Create(lines) => {
+                notes.add(Code::Create);
+                let bytes = new_file(&lines);
+                let empty = Source::new(b"").expect("no bytes hold no NUL");
+                let file = File { path: &path, source: &empty, language: Language::of_path(&path) };
+                choose::combine(&file, vec![Edit::plain(0..0, lines)], notes)?;
+                changed.create(path, bytes);
+            }
+            Plan::Edit(edits) => {
+                let bytes = &files[&path];
+                let source = text_of(bytes, &path)?;
+                let file = File { path: &path, source: &source, language: Language::of_path(&path) };
+                let combined = choose::combine(&file, edits, notes)?;
+                if source.has_long_ends() {
+                    notes.add(Code::Eol);
+                }
+                changed.edit(path.clone(), bytes.clone(), combined);
+            }
+        }
+    }
+    changed.into_proposal(context, reasoning)
+}
+
+/// Finds the edits of a reply, in whichever shape they come.
+fn blocks(text: &str, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Block>, Refusal> {
+    let lines = reply::lines(text, notes);
+    let mut scan = scan::scan(&lines, notes);
+    let mut blocks = std::mem::take(&mut scan.blocks);
+    let has_body = |block: &Block| {
+        !block.fences.is_empty() || block.is_code || scan::has_text(&block.loose) || block.action.is_some()
+    };
+    if !blocks.iter().any(has_body) {
+        let other = json::blocks(&lines.join("\n"), &scan.fences, notes);
+        let other = if other.is_empty() { shapes::blocks(&lines, &scan, context, notes) } else { other };
+        if !other.is_empty() {
+            blocks = other;
+        }
+    }
+    for block in &mut blocks {
+        if block.path.is_none() {
+            block.path = shapes::only_shown(context);
+            notes.add(Code::PathGuess);
+        }
+    }
+    if blocks.is_empty() {
+        if context.cut_off {
+            let message = "the answer was cut off before any edit: give the edit first, without a long introduction";
+            return Err(refuse(Code::Truncated, message, skeleton(context)));
+        }
+        let message = "no edit found in the answer: answer in this form";
+        return Err(refuse(Code::NoEdit, message, skeleton(context)));
+    }
+    Ok(blocks)
+}
+
+/// Returns the form of an answer, with a file that really was shown.
+fn skeleton(context: &Context<'_>) -> String {
+    let path = context.shown.keys().next().map_or("the path of a file shown", String::as_str);
+    format!("FILE: {path}\nLINES: first-last\nREASONING: one sentence\n```\nthe new lines\n```\n")
+}
+
+fn plan(
+    block: &Block,
+    is_last: bool,
+    context: &Context<'_>,
+    read: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
+    files: &mut BTreeMap<String, Vec<u8>>,
+    notes: &mut Notes,
+) -> Result<(String, Plan), Refusal> {
+    let Some(name) = block.path.as_deref() else {
+        return Err(refuse(Code::NoFile, "the edit names no FILE: name one of the files shown", skeleton(context)));
+    };
+    let action = block.action.as_deref().unwrap_or_default().to_ascii_lowercase();
+    let span = match block.lines.as_deref() {
+        None | Some("") => None,
+        Some(text) => match span::parse(text) {
+            Some((span, codes)) => {
+                notes.add_all(&codes);
+                Some(span)
+            }
+            None => {
+                let message = format!("LINES: {text} is not one range: write LINES: first-last, such as LINES: 12-14");
+                return Err(refuse(Code::Range, message, ""));
+            }
+        },
+    };
+    let text = body::of(block, context.cut_off, is_last, notes)?;
+    let creates = span == Some(Span::New) || action.contains("create") || action.contains("new");
+    let deletes = action.contains("delete") || action.contains("remove") || text == Body::Delete;
+    let first_text = match &text {
+        Body::Text(texts) | Body::OneOf(texts, _) => texts.first().cloned().unwrap_or_default(),
+        Body::OldNew(old, _) => old.clone(),
+        _ => Vec::new(),
+    };
+    match path::resolve(name, &first_text, creates, context, notes)? {
+        Target::Absent(path) => {
+            let parent = path.rsplit_once('/').map(|(parent, _)| format!("{parent}/"));
+            let has_parent =
+                parent.is_none_or(|parent| context.tree.iter().any(|(other, _)| other.starts_with(&parent)));
+            match text {
+                _ if !creates => Err(path::no_such_file(&path, "", context)),
+                _ if !has_parent => Err(path::no_such_file(&path, " and no folder for it", context)),
+                Body::Text(texts) => {
+                    let lines = texts.into_iter().next().unwrap_or_default();
+                    let info = block.fences.first().map_or("", |fence| fence.info.as_str());
+                    let lines = match body::hunks(&lines, info) {
+                        Some(hunks) => hunks.into_iter().flat_map(|(_, new)| new).collect(),
+                        None => body::unnumbered(&lines, Some(1)).unwrap_or(lines),
+                    };
+                    Ok((path, Plan::Create(lines)))
+                }
+                _ => Err(empty(&path)),
+            }
+        }
+        Target::Existing(path) => {
+            let bytes = bytes_of(&path, context, read, files)?;
+            let source = text_of(bytes, &path)?;
+            let file = File { path: &path, source: &source, language: Language::of_path(&path) };
+            let plan = if deletes {
+                match span {
+                    None | Some(Span::All) if !matches!(text, Body::Text(_)) || action.contains("delete") => {
+                        Plan::Remove
+                    }
+                    None => return Err(no_lines(&file)),
+                    Some(span) => {
+                        notes.add(Code::Delete);
+                        Plan::Edit(vec![Edit::plain(place::range(span, &path, &source, notes)?, Vec::new())])
+                    }
+                }
+            } else {
+                Plan::Edit(edits(&file, block, span.filter(|span| *span != Span::New), creates, text, notes)?)
+            };
+            Ok((path, plan))
+        }
+    }
+}
+
+fn edits(
+    file: &File<'_>,
+    block: &Block,
+    span: Option<Span>,
+    creates: bool,
+    text: Body,
+    notes: &mut Notes,
+) -> Result<Vec<Edit>, Refusal> {
+    let info = block.fences.first().map_or("", |fence| fence.info.as_str());
+    match text {
+        Body::None | Body::Delete => Err(empty(file.path)),
+        Body::OldNew(old, new) => Ok(vec![replaced(file, old, new, notes)?]),
+        Body::Text(texts) => {
+            let first = texts.first().cloned().unwrap_or_default();
+            if let Some(parts) = body::search_replace(&first) {
+                notes.add(Code::SearchReplace);
+                return parts.into_iter().map(|(old, new)| replaced(file, old, new, notes)).collect();
+            }
+            if let Some(hunks) = body::hunks(&first, info) {
+                notes.add(Code::Diff);
+                return hunks.into_iter().map(|(old, new)| replaced(file, old, new, notes)).collect();
+            }
+            let mut joined: Option<Edit> = None;
+            for (index, text) in texts.into_iter().enumerate() {
+                let edit = one(file, span, creates, text, notes);
+                match (&mut joined, edit) {
+                    (None, edit) => joined = Some(edit?),
+                    (Some(joined), Ok(edit)) => {
+                        let other = edit.ordered.into_iter().map(|mut variant| {
+                            variant.codes.insert(0, if index > 0 { Code::Prose } else { Code::Reason });
+                            variant
+                        });
+                        joined.ordered.extend(other);
+                    }
+                    // A later reading that makes no sense is no reason to refuse.
+                    (Some(_), Err(_)) => {}
+                }
+            }
+            Ok(joined.into_iter().collect())
+        }
+        Body::OneOf(texts, code) => {
+            let mut single = Vec::new();
+            for text in texts {
+                let mut own = Notes::default();
+                if let Ok(edit) = one(file, span, creates, text, &mut own) {
+                    let codes = own.into_codes();
+                    single.extend(edit.ordered.into_iter().take(1).map(|mut variant| {
+                        variant.codes.extend(&codes);
+                        variant
+                    }));
+                }
+            }
+            single.dedup();
+            Ok(vec![Edit { ordered: Vec::new(), single, ambiguous: code }])
+        }
+    }
+}
+
+/// Reads one text at one range, or finds the range by the text.
+fn one(
+    file: &File<'_>,
+    span: Option<Span>,
+    creates: bool,
+    text: Vec<String>,
+    notes: &mut Notes,
+) -> Result<Edit, Refusal> {
+    let range = match span {
+        Some(span) => Some(place::range(span, file.path, file.source, notes)?),
+        None => None,
+    };
+    let first = range.as_ref().map(|range| range.start + 1);
+    let text = match body::unnumbered(&text, first) {
+        Some(text) => {
+            notes.add(Code::Unnumber);
+            text
+        }
+        None => text,
+    };
+    if span == Some(Span::All) {
+        notes.add(Code::Whole);
+    }
+    if range.as_ref().is_some_and(|range| range.is_empty()) && file.source.len() > 0 {
+        notes.add(Code::Insert);
+    }
+    if file.source.lacks_final_newline() && range.as_ref().is_some_and(|range| range.end == file.source.len()) {
+        notes.add(Code::FinalNewline);
+    }
+    let range = match range {
+        Some(range) => range,
+        None => match place::aligned(&text, file.source, file.language) {
+            Some((range, code)) => {
+                notes.add(code);
+                range
+            }
+            None if creates => {
+                let message = format!("{} is there already: say which LINES to replace", file.path);
+                return Err(refuse(Code::Exists, message, excerpt::around(&file.source.texts(), 0..0, 10, 10)));
+            }
+            None => return Err(no_lines(file)),
+        },
+    };
+    variant::edit(file, range, text, notes)
+}
+
+/// Finds the old text and puts the new one there.
+fn replaced(file: &File<'_>, old: Vec<String>, new: Vec<String>, notes: &mut Notes) -> Result<Edit, Refusal> {
+    let old = body::unnumbered(&old, None).unwrap_or(old);
+    let new = body::unnumbered(&new, None).unwrap_or(new);
+    match locate::find(file.source, &old) {
+        Found::Once { start, shift } => {
+            let new = match shift {
+                Some((from, to)) => {
+                    notes.add(Code::Indent);
+                    indent::shifted(&new, &from, &to).unwrap_or(new)
+                }
+                None => new,
+            };
+            Ok(Edit::plain(start..start + old.len(), new))
+        }
+        Found::Often(starts) => {
+            let lines: Vec<String> = starts.iter().take(8).map(|start| (start + 1).to_string()).collect();
+            let message = format!(
+                "the old text is in {} at lines {}: give more lines around it, or LINES",
+                file.path,
+                lines.join(", ")
+            );
+            Err(refuse(Code::NotUnique, message, ""))
+        }
+        Found::Nowhere { nearest } => {
+            let message = format!("the old text is not in {}: copy it exactly, or give LINES", file.path);
+            let near = excerpt::around(&file.source.texts(), nearest..nearest + old.len().min(10), 1, 12);
+            Err(refuse(Code::NoMatch, message, format!("the closest lines:\n{near}")))
+        }
+    }
+}
+
+fn merge(plans: &mut BTreeMap<String, Plan>, path: String, plan: Plan) -> Result<(), Refusal> {
+    match (plans.get_mut(&path), plan) {
+        (None, plan) => {
+            plans.insert(path, plan);
+            Ok(())
+        }
+        (Some(Plan::Edit(edits)), Plan::Edit(more)) => {
+            edits.extend(more);
+            Ok(())
+        }
+        (Some(Plan::Create(old)), Plan::Create(new)) if *old == new => Ok(()),
+        (Some(Plan::Remove), Plan::Remove) => Ok(()),
+        _ => {
+            let message = format!("{path} is created, removed or edited at once: give one kind of edit for it");
+            Err(refuse(Code::Overlap, message, ""))
+        }
+    }
+}
+
+fn bytes_of<'f>(
+    path: &str,
+    context: &Context<'_>,
+    read: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
+    files: &'f mut BTreeMap<String, Vec<u8>>,
+) -> Result<&'f Vec<u8>, Refusal> {
+    if !files.contains_key(path) {
+        if context.tree.get(path).is_some_and(|entry| entry.size > context.limits.file_bytes) {
+            return Err(refuse(Code::Size, format!("{path} is too large to edit: repair another file"), ""));
+        }
+        let bytes = context.shown.get(path).cloned().or_else(|| read(path));
+        let bytes = bytes.ok_or_else(|| path::no_such_file(path, " that can be read", context))?;
+        files.insert(path.to_owned(), bytes);
+    }
+    Ok(&files[path])
+}
+
+fn text_of<'b>(bytes: &'b [u8], path: &str) -> Result<source::Source<'b>, Refusal> {
+    Source::new(bytes).ok_or_else(|| refuse(Code::Binary, format!("{path} is not text: repair a source file"), ""))
+}
+
+fn empty(path: &str) -> Refusal {
+    let message = format!("the edit of {path} has no new lines: give them in a fence, or (DELETE) to remove the lines");
+    refuse(Code::Empty, message, "")
+}
+
+fn no_lines(file: &File<'_>) -> Refusal {
+    let message =
+        format!("the edit of {} has no LINES, and its place cannot be found: add LINES: first-last", file.path);
+    refuse(Code::NoLines, message, "")
+}

@@ -1,0 +1,129 @@
+//! The whole answer: size limits, the check that something changes, and the tree that comes out.
+
+use std::collections::BTreeMap;
+
+use similar::{Algorithm, capture_diff_slices};
+
+use super::choose::Combined;
+use super::code::Code;
+use super::excerpt;
+use super::notes::refuse;
+use super::source::{Source, Splice};
+use super::types::{Change, Context, Proposal, Refusal};
+use crate::canon::{Blake3, FileMode, TreeEntry};
+use crate::syntax::{Language, same_code};
+
+/// Files as they were and as they shall be.
+#[derive(Default)]
+pub(super) struct Changed {
+    files: BTreeMap<String, File>,
+}
+
+struct File {
+    before: Option<Vec<u8>>,
+    after: Option<Vec<u8>>,
+    splices: Vec<Splice>,
+}
+
+impl Changed {
+    pub(super) fn remove(&mut self, path: String) {
+        self.files.insert(path, File { before: None, after: None, splices: Vec::new() });
+    }
+
+    pub(super) fn create(&mut self, path: String, bytes: Vec<u8>) {
+        self.files.insert(path, File { before: None, after: Some(bytes), splices: Vec::new() });
+    }
+
+    pub(super) fn edit(&mut self, path: String, before: Vec<u8>, combined: Combined) {
+        let file = File { before: Some(before), after: Some(combined.bytes), splices: combined.splices };
+        self.files.insert(path, file);
+    }
+
+    /// Checks the answer as a whole and makes it a proposal.
+    pub(super) fn into_proposal(mut self, context: &Context<'_>, reasoning: String) -> Result<Proposal, Refusal> {
+        if self.files.iter().all(|(path, file)| file.is_unchanged(path)) {
+            return Err(self.no_op());
+        }
+        self.files.retain(|_, file| file.before.is_none() || file.before != file.after);
+        self.check_size(context)?;
+        let mut result = context.tree.clone();
+        let mut changes = BTreeMap::new();
+        for (path, file) in self.files {
+            let mode = context.tree.get(&path).map_or(FileMode::Regular, |entry| entry.mode);
+            let change = match file.after {
+                None => {
+                    result.remove(&path);
+                    Change::Remove
+                }
+                Some(bytes) => {
+                    let entry = TreeEntry { mode, digest: Blake3::of(&bytes), size: bytes.len() as u64 };
+                    result.insert(path.clone(), entry);
+                    Change::Write { bytes, mode }
+                }
+            };
+            changes.insert(path, change);
+        }
+        Ok(Proposal { changes, codes: Vec::new(), reasoning, base: context.tree.clone(), result })
+    }
+
+    fn no_op(&self) -> Refusal {
+        let mut shown = String::new();
+        for file in self.files.values() {
+            let source = file.before.as_deref().and_then(Source::new);
+            if let (Some(source), Some(splice)) = (source, file.splices.first()) {
+                shown.push_str(&excerpt::around(&source.texts(), splice.range.clone(), 0, 10));
+            }
+        }
+        let shown = if shown.is_empty() { shown } else { format!("these lines read so already:\n{shown}") };
+        let message = "the answer leaves the code as it is: change the line that is wrong, or choose other LINES";
+        refuse(Code::NoOp, message, shown)
+    }
+
+    fn check_size(&self, context: &Context<'_>) -> Result<(), Refusal> {
+        let limits = context.limits;
+        let too_large = |what: String| {
+            Err(refuse(Code::Size, format!("the change is too large ({what}): change only what the repair needs"), ""))
+        };
+        if self.files.len() > limits.files {
+            return too_large(format!("{} files, at most {}", self.files.len(), limits.files));
+        }
+        let lines: usize = self.files.values().map(File::changed_lines).sum();
+        if lines > limits.changed_lines {
+            return too_large(format!("{lines} lines, at most {}", limits.changed_lines));
+        }
+        let new = |file: &File| match (&file.before, &file.after) {
+            (None, Some(after)) => after.len(),
+            _ => file.splices.iter().flat_map(|splice| &splice.new).map(|line| line.len() + 1).sum(),
+        };
+        let bytes: usize = self.files.values().map(new).sum();
+        if bytes > limits.new_bytes {
+            return too_large(format!("{bytes} bytes, at most {}", limits.new_bytes));
+        }
+        Ok(())
+    }
+}
+
+impl File {
+    fn is_unchanged(&self, path: &str) -> bool {
+        let (Some(before), Some(after)) = (&self.before, &self.after) else { return false };
+        match Language::of_path(path) {
+            Some(language) => same_code(language, before, after),
+            None => without_blank_lines(before) == without_blank_lines(after),
+        }
+    }
+
+    fn changed_lines(&self) -> usize {
+        let empty = Vec::new();
+        let [before, after] = [&self.before, &self.after]
+            .map(|bytes| bytes.as_ref().unwrap_or(&empty).split(|b| *b == b'\n').collect::<Vec<_>>());
+        let changed = |op: &similar::DiffOp| match op {
+            similar::DiffOp::Equal { .. } => 0,
+            op => op.old_range().len().max(op.new_range().len()),
+        };
+        capture_diff_slices(Algorithm::Myers, &before, &after).iter().map(changed).sum()
+    }
+}
+
+fn without_blank_lines(bytes: &[u8]) -> Vec<&[u8]> {
+    bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end).filter(|line| !line.is_empty()).collect()
+}

@@ -1,0 +1,169 @@
+//! Ways to read one edit, in order: as written, then with what small models often get wrong put right. The syntax gate
+//! decides which.
+
+use std::ops::Range;
+
+use super::code::Code;
+use super::elide::{self, Filled};
+use super::excerpt;
+use super::indent::{self, Converted};
+use super::notes::{Notes, refuse};
+use super::place;
+use super::source::{Source, Splice};
+use super::types::Refusal;
+use crate::syntax::Language;
+
+/// One way to read an edit, and the codes of what that changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Variant {
+    pub(super) splice: Splice,
+    pub(super) codes: Vec<Code>,
+}
+
+/// An edit of an existing file with all ways to read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Edit {
+    /// The first one that passes the gate is taken.
+    pub(super) ordered: Vec<Variant>,
+    /// If none of those passes: taken if exactly one of these does.
+    pub(super) single: Vec<Variant>,
+    /// The code of the refusal when several of those pass.
+    pub(super) ambiguous: Code,
+}
+
+impl Edit {
+    /// Makes an edit that can be read one way only.
+    pub(super) fn plain(range: Range<usize>, new: Vec<String>) -> Self {
+        let ordered = vec![Variant { splice: Splice { range, new }, codes: Vec::new() }];
+        Self { ordered, single: Vec::new(), ambiguous: Code::RangeAmbiguous }
+    }
+}
+
+/// The file that an edit is for.
+pub(super) struct File<'a> {
+    pub(super) path: &'a str,
+    pub(super) source: &'a Source<'a>,
+    pub(super) language: Option<Language>,
+}
+
+/// Returns the ways to read "replace these lines by this text".
+pub(super) fn edit(
+    file: &File<'_>,
+    range: Range<usize>,
+    text: Vec<String>,
+    notes: &mut Notes,
+) -> Result<Edit, Refusal> {
+    let text = tabbed(file, text, notes)?;
+    let text = filled(file, &range, text, notes)?;
+    let mut range = range;
+    let redefined = file.language.and_then(|language| place::redefined(&range, &text, file.source, language));
+    if let Some(wide) = redefined {
+        notes.add(Code::SnapNode);
+        range = wide;
+    } else if let Some(wide) = place::snapped(&range, &text, file.source) {
+        notes.add(Code::Snap);
+        range = wide;
+    }
+    let ordered = ordered(file, &range, &text);
+    let single = moved(file, &range, &text);
+    Ok(Edit { ordered, single, ambiguous: Code::RangeAmbiguous })
+}
+
+fn tabbed(file: &File<'_>, text: Vec<String>, notes: &mut Notes) -> Result<Vec<String>, Refusal> {
+    match indent::converted(&text, &file.source.texts()) {
+        Converted::Same => Ok(text),
+        Converted::Changed(text) => {
+            notes.add(Code::Tabs);
+            Ok(text)
+        }
+        Converted::Impossible => {
+            let message = format!("the new text mixes tabs and spaces: indent it as {} does", file.path);
+            Err(refuse(Code::MixedTabs, message, excerpt::numbered(&text, 1)))
+        }
+    }
+}
+
+fn filled(file: &File<'_>, range: &Range<usize>, text: Vec<String>, notes: &mut Notes) -> Result<Vec<String>, Refusal> {
+    let original = &file.source.texts()[range.clone()];
+    match elide::fill(&text, original, file.path.ends_with(".pyi")) {
+        Filled::Whole => Ok(text),
+        Filled::Lines(lines) => {
+            notes.add(Code::Elide);
+            Ok(lines)
+        }
+        Filled::Unclear(at) => {
+            let message = format!("line {} of the new text leaves code out: write every line in full", at + 1);
+            Err(refuse(Code::Elision, message, excerpt::around(&text, at..at + 1, 3, 10)))
+        }
+    }
+}
+
+fn ordered(file: &File<'_>, range: &Range<usize>, text: &[String]) -> Vec<Variant> {
+    let mut variants: Vec<Variant> = Vec::new();
+    let mut add = |new: Vec<String>, codes: Vec<Code>| {
+        let splice = Splice { range: range.clone(), new };
+        if variants.iter().all(|known| known.splice != splice) {
+            variants.push(Variant { splice, codes });
+        }
+    };
+    add(text.to_vec(), Vec::new());
+    let indents = indents(file, range, text);
+    indents.iter().for_each(|new| add(new.clone(), vec![Code::Indent]));
+    for (map, code) in [(plain_characters as fn(&str) -> String, Code::Unicode), (without_entities, Code::Entity)] {
+        let mapped = |text: &[String]| text.iter().map(|line| map(line)).collect::<Vec<_>>();
+        add(mapped(text), vec![code]);
+        indents.iter().for_each(|new| add(mapped(new), vec![Code::Indent, code]));
+    }
+    variants
+}
+
+/// Returns the text moved to the indentation of the lines that it replaces: all of it, then its first line only.
+fn indents(file: &File<'_>, range: &Range<usize>, text: &[String]) -> Vec<Vec<String>> {
+    let old = &file.source.texts()[range.clone()];
+    let above = (0..range.start).rev().map(|index| file.source.line(index)).find(|line| !line.trim().is_empty());
+    let wanted = match indent::of_first(old) {
+        Some(indent) => indent.to_owned(),
+        // An insertion follows the line above it.
+        None => above.as_deref().map(indent::of).unwrap_or_default().to_owned(),
+    };
+    let Some(given) = indent::of_first(text).filter(|given| *given != wanted) else { return Vec::new() };
+    let mut found: Vec<Vec<String>> = indent::shifted(text, given, &wanted).into_iter().collect();
+    found.push(indent::first_moved(text, &wanted));
+    found
+}
+
+/// Returns the text at ranges whose ends are up to two lines elsewhere.
+fn moved(file: &File<'_>, range: &Range<usize>, text: &[String]) -> Vec<Variant> {
+    let mut variants = Vec::new();
+    if range.is_empty() {
+        return variants;
+    }
+    for start in range.start.saturating_sub(2)..=range.start + 2 {
+        for end in range.end.saturating_sub(2)..=range.end + 2 {
+            if start < end && end <= file.source.len() && (start, end) != (range.start, range.end) {
+                let splice = Splice { range: start..end, new: text.to_vec() };
+                variants.push(Variant { splice, codes: vec![Code::Snap] });
+            }
+        }
+    }
+    variants
+}
+
+fn plain_characters(line: &str) -> String {
+    line.chars()
+        .filter(|c| !matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}'))
+        .map(|c| match c {
+            '‘' | '’' | '‚' | '′' => '\'',
+            '“' | '”' | '„' | '″' => '"',
+            '\u{a0}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{3000}' => ' ',
+            '–' | '—' | '−' => '-',
+            '×' => '*',
+            c => c,
+        })
+        .collect()
+}
+
+fn without_entities(line: &str) -> String {
+    let line = line.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&#39;", "'");
+    line.replace("&#x27;", "'").replace("&nbsp;", " ").replace("&amp;", "&")
+}
