@@ -140,7 +140,7 @@ impl Model {
                 self.by_rows(&matrices, input, vec![queries, keys, values], team);
             } else {
                 for (matrix, out) in matrices.into_iter().zip([&mut *queries, keys, values]) {
-                    self.kernels.multiply(matrix, 0..matrix.panel_count(), input, tokens, out, matrix.rows);
+                    self.kernels.multiply(matrix, 0..matrix.panel_count(), input, out, matrix.rows);
                 }
             }
             give(pool, task);
@@ -345,7 +345,7 @@ impl Model {
             return self.by_rows(matrices, input, outs, team);
         }
         for (matrix, out) in matrices.iter().zip(outs) {
-            self.kernels.multiply(matrix, 0..matrix.panel_count(), input, tokens, out, matrix.rows);
+            self.kernels.multiply(matrix, 0..matrix.panel_count(), input, out, matrix.rows);
         }
     }
 
@@ -360,8 +360,9 @@ impl Model {
             }
         }
         team.each(tasks, |(matrix, first, out)| {
-            let panels = first..first + out.len() / LANES;
-            self.kernels.multiply(matrix, panels, input, 1, out, out.len());
+            let width = out.len();
+            let panels = first..first + width / LANES;
+            self.kernels.multiply(matrix, panels, input, out, width);
         });
     }
 }

@@ -36,6 +36,8 @@ pub struct Settings {
 pub enum Simd {
     /// The fastest that this processor has.
     Auto,
+    /// AVX2 with F16C, or an error.
+    Avx2,
     /// Plain code, which specifies the bits.
     Scalar,
 }
@@ -70,7 +72,7 @@ impl Engine {
             return Err(EngineError::Settings("chunks of 0 tokens".into()));
         }
         let team = Team::new(settings.threads)?;
-        let kernels = Kernels::new(settings.simd);
+        let kernels = Kernels::new(settings.simd)?;
         let mut source = Source::new(reader, length);
         let header = Header::read(&mut source)?;
         let shape = Shape::read(&header)?;

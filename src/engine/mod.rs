@@ -21,6 +21,7 @@ mod shape;
 mod source;
 mod team;
 mod template;
+pub mod tiny;
 mod tokenizer;
 mod weights;
 

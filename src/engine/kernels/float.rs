@@ -3,19 +3,21 @@
 //! Rust never contracts a multiplication and an addition into one rounding and never reorders a sum. So the same
 //! source gives the same bits under every target feature, and the compiler may still vectorise it.
 
-use super::{BLOCK, Quants};
+use super::{BLOCK, LANES, QuantBlock, Quants};
 
-const LANES: usize = 8;
+/// Adding and subtracting 1.5 * 2^23 rounds to the nearest integer, ties to even, on every instruction set; in between
+/// the integer stands in the low bits.
+const ROUND: f32 = 12_582_912.0;
 
 /// Returns e^x, with the error of a few units in the last place; below -87 exactly 0, above 88 e^88.
 ///
 /// Ours, because the host's differs between systems: n = round(x / ln 2), a polynomial on the rest, then 2^n by bits.
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
-    // Adding and subtracting 1.5 * 2^23 rounds to the nearest integer, ties to even, on every instruction set.
-    const ROUND: f32 = 12_582_912.0;
     let clamped = x.clamp(-87.0, 88.0);
-    let n = (clamped * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    let shifted = clamped * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    // ln 2 in two parts, the first short enough for an exact product.
     let r = (clamped - n * 0.693_359_4) - n * -2.121_944_4e-4;
     let mut p = 1.987_569_1e-4_f32;
     p = p * r + 1.398_199_9e-3;
@@ -24,7 +26,8 @@ pub(super) fn exp(x: f32) -> f32 {
     p = p * r + 1.666_666_5e-1;
     p = p * r + 5.0e-1;
     let y = (p * (r * r) + r) + 1.0;
-    let power = f32::from_bits(((n as i32 + 127) << 23) as u32);
+    let exponent = shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127);
+    let power = f32::from_bits(exponent << 23);
     if x < -87.0 { 0.0 } else { y * power }
 }
 
@@ -70,24 +73,24 @@ pub(super) fn add(x: &mut [f32], y: &[f32]) {
 /// Appends one token's activations to `out`: 32 at a time, `quant = round(x / scale)` with `scale = max|x| / 127`.
 #[inline(always)]
 pub(super) fn quantise(x: &[f32], out: &mut Quants) {
-    const ROUND: f32 = 12_582_912.0;
     for block in x.as_chunks::<BLOCK>().0 {
-        let mut largest = 0.0_f32;
-        for x in block {
-            largest = if x.abs() > largest { x.abs() } else { largest };
-        }
+        // Magnitudes compare as their bits do, and what is not a number comes out largest and spoils the scale.
+        let largest = block.iter().fold(0, |largest, x| (x.to_bits() & 0x7fff_ffff).max(largest));
+        let largest = f32::from_bits(largest);
         let factor = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-        let mut quants = [0_i8; BLOCK];
-        let mut sum = 0;
-        for (quant, x) in quants.iter_mut().zip(block) {
-            let rounded = ((x * factor + ROUND) - ROUND).clamp(-127.0, 127.0) as i32;
-            *quant = rounded as i8;
-            sum += rounded;
-        }
+        let quants = block.map(|x| {
+            let shifted = x * factor + ROUND;
+            (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32).clamp(-127, 127)
+        });
         let scale = largest / 127.0;
-        out.quants.extend_from_slice(&quants);
-        out.scales.push(scale);
-        out.sums.push(scale * sum as f32);
+        let sum: i32 = quants.iter().sum();
+        let words = std::array::from_fn(|s| {
+            (quants[4 * s] & 255)
+                | (quants[4 * s + 1] & 255) << 8
+                | (quants[4 * s + 2] & 255) << 16
+                | quants[4 * s + 3] << 24
+        });
+        out.blocks.push(QuantBlock { words, scale, sum: scale * sum as f32 });
     }
 }
 
@@ -95,13 +98,17 @@ pub(super) fn quantise(x: &[f32], out: &mut Quants) {
 /// weights (eight lanes, then [`tree`]). Scores from `visible` on get the weight 0.
 #[inline(always)]
 pub(super) fn soften(scores: &mut [f32], visible: usize) -> (f32, f32) {
-    let mut largest = f32::NEG_INFINITY;
-    for score in &scores[..visible] {
-        largest = if *score > largest { *score } else { largest };
-    }
     let used = visible.next_multiple_of(LANES);
     scores[visible..used].fill(f32::NEG_INFINITY);
     scores[used..].fill(0.0);
+    let greater = |a: f32, b: f32| if a > b { a } else { b };
+    let mut peaks = [f32::NEG_INFINITY; LANES];
+    for part in scores[..used].as_chunks::<LANES>().0 {
+        for (peak, score) in peaks.iter_mut().zip(part) {
+            *peak = greater(*score, *peak);
+        }
+    }
+    let largest = peaks.into_iter().fold(f32::NEG_INFINITY, |largest, peak| greater(peak, largest));
     let mut lanes = [0.0_f32; LANES];
     for part in scores[..used].as_chunks_mut::<LANES>().0 {
         for (lane, score) in lanes.iter_mut().zip(part) {

@@ -4,6 +4,8 @@
 //! written in [`scalar`] or [`float`]; a multiplication and an addition are rounded separately. [`Kernels`] picks the
 //! instruction set by an explicit setting. What is computed for one token never depends on the tokens beside it.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod float;
 mod scalar;
 
@@ -11,6 +13,7 @@ use std::ops::Range;
 
 use half::f16;
 
+use super::EngineError;
 use super::load::Simd;
 pub(crate) use super::matrix::{BLOCK, LANES};
 use super::matrix::{Matrix, Panels};
@@ -18,29 +21,32 @@ use super::matrix::{Matrix, Panels};
 /// Positions that attention sums up before their result joins the others; fixed, because it decides an order.
 pub(crate) const SEGMENT: usize = 128;
 
-/// Activations of some tokens in eight bits, 32 to a scale.
+/// Thirty-two activations of one token in eight bits.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct QuantBlock {
+    /// Word `s` holds the activations from `4 * s` on, the first in its lowest byte.
+    words: [i32; BLOCK / 4],
+    scale: f32,
+    /// `scale * sum of the quants`, for the minimums of four-bit weights.
+    sum: f32,
+}
+
+/// Activations of some tokens in eight bits.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(crate) struct Quants {
-    width: usize,
-    quants: Vec<i8>,
-    scales: Vec<f32>,
-    /// `scale * sum(quants)` of each block, for the minimums of four-bit weights.
-    sums: Vec<f32>,
+    per_token: usize,
+    blocks: Vec<QuantBlock>,
 }
 
 impl Quants {
     /// Empties it for tokens of `width` numbers, keeping the memory.
     pub(crate) fn clear(&mut self, width: usize) {
-        self.width = width;
-        self.quants.clear();
-        self.scales.clear();
-        self.sums.clear();
+        self.per_token = width / BLOCK;
+        self.blocks.clear();
     }
 
-    fn token(&self, token: usize) -> (&[i8], &[f32], &[f32]) {
-        let blocks = self.width / BLOCK;
-        let range = token * blocks..(token + 1) * blocks;
-        (&self.quants[token * self.width..(token + 1) * self.width], &self.scales[range.clone()], &self.sums[range])
+    fn tokens(&self) -> usize {
+        self.blocks.len() / self.per_token
     }
 }
 
@@ -58,64 +64,77 @@ pub(crate) struct Input<'a> {
 pub(crate) enum Kernels {
     /// The specification itself.
     Scalar,
+    /// AVX2 and F16C.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(avx2::Avx2),
+}
+
+/// Calls the same function of whatever implements the instruction set.
+macro_rules! dispatch {
+    ($self:expr, $portable:ident::$function:ident($($argument:expr),*)) => {
+        match $self {
+            Self::Scalar => $portable::$function($($argument),*),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(kernels) => kernels.$function($($argument),*),
+        }
+    };
 }
 
 impl Kernels {
     /// Returns the kernels for a setting.
-    pub(crate) fn new(_simd: Simd) -> Self {
-        Self::Scalar
+    ///
+    /// # Errors
+    /// An instruction set that this processor lacks.
+    pub(crate) fn new(simd: Simd) -> Result<Self, EngineError> {
+        #[cfg(target_arch = "x86_64")]
+        let fastest = avx2::Avx2::detect().map(Self::Avx2);
+        #[cfg(not(target_arch = "x86_64"))]
+        let fastest = None;
+        match simd {
+            Simd::Scalar => Ok(Self::Scalar),
+            Simd::Auto => Ok(fastest.unwrap_or(Self::Scalar)),
+            Simd::Avx2 => fastest.ok_or_else(|| EngineError::Settings("this processor has no AVX2 with F16C".into())),
+        }
     }
 
-    /// Multiplies a range of panels with `tokens` tokens. Token `t` writes the panels' rows to `out[t * stride..]`.
+    /// Multiplies a range of panels with all tokens. Token `t` writes the panels' rows to `out[t * stride..]`.
     pub(crate) fn multiply(
         self,
         matrix: &Matrix,
         panels: Range<usize>,
         input: Input<'_>,
-        tokens: usize,
         out: &mut [f32],
         stride: usize,
     ) {
-        let rows = panels.len() * LANES;
-        let blocks = matrix.width / BLOCK;
-        for token in 0..tokens {
-            let out = &mut out[token * stride..][..rows];
-            let x = || &input.floats[token * matrix.width..(token + 1) * matrix.width];
-            match &matrix.panels {
-                Panels::Nibbles(all) => {
-                    scalar::nibbles(&all[panels.start * blocks..panels.end * blocks], input.quants, token, out);
-                }
-                Panels::Bytes(all) => {
-                    scalar::bytes(&all[panels.start * blocks..panels.end * blocks], input.quants, token, out);
-                }
-                Panels::Halves(all) => {
-                    scalar::halves(&all[panels.start * matrix.width..panels.end * matrix.width], x(), out);
-                }
-                Panels::Floats(all) => {
-                    scalar::floats(&all[panels.start * matrix.width..panels.end * matrix.width], x(), out);
-                }
-            }
+        let blocks = panels.start * matrix.width / BLOCK..panels.end * matrix.width / BLOCK;
+        let columns = panels.start * matrix.width..panels.end * matrix.width;
+        let Input { floats, quants } = input;
+        match &matrix.panels {
+            Panels::Nibbles(all) => dispatch!(self, scalar::nibbles(&all[blocks], quants, out, stride)),
+            Panels::Bytes(all) => dispatch!(self, scalar::bytes(&all[blocks], quants, out, stride)),
+            Panels::Halves(all) => dispatch!(self, scalar::halves(&all[columns], floats, matrix.width, out, stride)),
+            Panels::Floats(all) => dispatch!(self, scalar::floats(&all[columns], floats, matrix.width, out, stride)),
         }
     }
 
     /// Appends a token's activations to `out`.
     pub(crate) fn quantise(self, x: &[f32], out: &mut Quants) {
-        float::quantise(x, out);
+        dispatch!(self, float::quantise(x, out));
     }
 
     /// Writes the root-mean-square norm of `x`.
     pub(crate) fn rms_norm(self, x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) {
-        float::rms_norm(x, weight, epsilon, out);
+        dispatch!(self, float::rms_norm(x, weight, epsilon, out));
     }
 
     /// Replaces `gate` by `silu(gate) * up`.
     pub(crate) fn silu_times(self, gate: &mut [f32], up: &[f32]) {
-        float::silu_times(gate, up);
+        dispatch!(self, float::silu_times(gate, up));
     }
 
     /// Adds `y` to `x`.
     pub(crate) fn add(self, x: &mut [f32], y: &[f32]) {
-        float::add(x, y);
+        dispatch!(self, float::add(x, y));
     }
 
     /// Attends to one segment; see [`scalar::scores`], [`float::soften`] and [`scalar::values`] for the three steps.
@@ -134,11 +153,11 @@ impl Kernels {
         peaks: &mut [(f32, f32)],
         out: &mut [f32],
     ) {
-        scalar::scores(queries, width, keys, scores);
+        dispatch!(self, scalar::scores(queries, width, keys, scores));
         for ((row, visible), peak) in scores.chunks_exact_mut(SEGMENT).zip(visible).zip(peaks) {
-            *peak = float::soften(row, *visible);
+            *peak = dispatch!(self, float::soften(row, *visible));
         }
-        scalar::values(scores, values, width, out);
+        dispatch!(self, scalar::values(scores, values, width, out));
     }
 
     /// Joins a segment's result to those of the segments before it, in place.

@@ -2,67 +2,83 @@
 
 use half::f16;
 
-use super::{BLOCK, LANES, Quants, SEGMENT};
+use super::{LANES, Quants, SEGMENT};
 use crate::engine::matrix::{ByteBlock, NibbleBlock};
 
-/// Multiplies one token with panels of four-bit rows.
-pub(super) fn nibbles(panels: &[NibbleBlock], x: &Quants, token: usize, out: &mut [f32]) {
-    let (quants, scales, sums) = x.token(token);
-    for (panel, out) in panels.chunks_exact(scales.len()).zip(out.chunks_exact_mut(LANES)) {
-        for (lane, out) in out.iter_mut().enumerate() {
-            *out = 0.0;
-            for (b, block) in panel.iter().enumerate() {
-                let quants = &quants[b * BLOCK..(b + 1) * BLOCK];
-                let mut sum = 0_i32;
-                for k in 0..16 {
-                    let byte = block.quants[k / 4][4 * lane + k % 4];
-                    sum += i32::from(byte & 15) * i32::from(quants[k]);
-                    sum += i32::from(byte >> 4) * i32::from(quants[k + 16]);
+/// Multiplies tokens with panels of four-bit rows: a row's blocks in order, each as one exact sum of integers.
+///
+/// Token `t` writes its results, a number for every row, to `out[t * stride..]`; so do all functions of this file that
+/// multiply.
+pub(super) fn nibbles(panels: &[NibbleBlock], x: &Quants, out: &mut [f32], stride: usize) {
+    for (t, x) in x.blocks.chunks_exact(x.per_token).enumerate() {
+        for (panel, out) in panels.chunks_exact(x.len()).zip(out[t * stride..].as_chunks_mut::<LANES>().0) {
+            *out = [0.0; LANES];
+            for (block, x) in panel.iter().zip(x) {
+                let mut sums = [0; LANES];
+                for (s, quants) in block.quants.iter().enumerate() {
+                    let low = quants.map(|byte| i32::from(byte & 15));
+                    let high = quants.map(|byte| i32::from(byte >> 4));
+                    add_products(&mut sums, &low, x.words[s]);
+                    add_products(&mut sums, &high, x.words[s + 4]);
                 }
-                let scaled = (block.scales[lane].to_f32() * scales[b]) * sum as f32;
-                *out += scaled + block.minimums[lane].to_f32() * sums[b];
-            }
-        }
-    }
-}
-
-/// Multiplies one token with panels of eight-bit rows.
-pub(super) fn bytes(panels: &[ByteBlock], x: &Quants, token: usize, out: &mut [f32]) {
-    let (quants, scales, _) = x.token(token);
-    for (panel, out) in panels.chunks_exact(scales.len()).zip(out.chunks_exact_mut(LANES)) {
-        for (lane, out) in out.iter_mut().enumerate() {
-            *out = 0.0;
-            for (b, block) in panel.iter().enumerate() {
-                let quants = &quants[b * BLOCK..(b + 1) * BLOCK];
-                let mut sum = 0_i32;
-                for (k, quant) in quants.iter().enumerate() {
-                    sum += i32::from(block.quants[k / 4][4 * lane + k % 4]) * i32::from(*quant);
+                for (lane, out) in out.iter_mut().enumerate() {
+                    let scaled = (block.scales[lane].to_f32() * x.scale) * sums[lane] as f32;
+                    *out += scaled + block.minimums[lane].to_f32() * x.sum;
                 }
-                *out += (block.scales[lane].to_f32() * scales[b]) * sum as f32;
             }
         }
     }
 }
 
-/// Multiplies one token with panels of rows in half precision.
-pub(super) fn halves(panels: &[[f16; LANES]], x: &[f32], out: &mut [f32]) {
-    for (panel, out) in panels.chunks_exact(x.len()).zip(out.chunks_exact_mut(LANES)) {
-        out.fill(0.0);
-        for (column, x) in panel.iter().zip(x) {
-            for (out, weight) in out.iter_mut().zip(column) {
-                *out += weight.to_f32() * x;
+/// Multiplies tokens with panels of eight-bit rows: a row's blocks in order, each as one exact sum of integers.
+pub(super) fn bytes(panels: &[ByteBlock], x: &Quants, out: &mut [f32], stride: usize) {
+    for (t, x) in x.blocks.chunks_exact(x.per_token).enumerate() {
+        for (panel, out) in panels.chunks_exact(x.len()).zip(out[t * stride..].as_chunks_mut::<LANES>().0) {
+            *out = [0.0; LANES];
+            for (block, x) in panel.iter().zip(x) {
+                let mut sums = [0; LANES];
+                for (quants, word) in block.quants.iter().zip(x.words) {
+                    add_products(&mut sums, &quants.map(i32::from), word);
+                }
+                for (lane, out) in out.iter_mut().enumerate() {
+                    *out += (block.scales[lane].to_f32() * x.scale) * sums[lane] as f32;
+                }
             }
         }
     }
 }
 
-/// Multiplies one token with panels of rows in single precision.
-pub(super) fn floats(panels: &[[f32; LANES]], x: &[f32], out: &mut [f32]) {
-    for (panel, out) in panels.chunks_exact(x.len()).zip(out.chunks_exact_mut(LANES)) {
-        out.fill(0.0);
-        for (column, x) in panel.iter().zip(x) {
-            for (out, weight) in out.iter_mut().zip(column) {
-                *out += weight * x;
+/// Adds the products of four columns of eight rows with the four activations of a word.
+fn add_products(sums: &mut [i32; LANES], quants: &[i32; 4 * LANES], word: i32) {
+    let x = word.to_le_bytes().map(|byte| i32::from(byte as i8));
+    for (sum, quants) in sums.iter_mut().zip(quants.as_chunks::<4>().0) {
+        *sum += quants[0] * x[0] + quants[1] * x[1] + quants[2] * x[2] + quants[3] * x[3];
+    }
+}
+
+/// Multiplies tokens of `width` with panels of rows in half precision: a row's columns in order.
+pub(super) fn halves(panels: &[[f16; LANES]], x: &[f32], width: usize, out: &mut [f32], stride: usize) {
+    for (t, x) in x.chunks_exact(width).enumerate() {
+        for (panel, out) in panels.chunks_exact(width).zip(out[t * stride..].as_chunks_mut::<LANES>().0) {
+            *out = [0.0; LANES];
+            for (column, x) in panel.iter().zip(x) {
+                for (out, weight) in out.iter_mut().zip(column) {
+                    *out += weight.to_f32() * x;
+                }
+            }
+        }
+    }
+}
+
+/// Multiplies tokens of `width` with panels of rows in single precision: a row's columns in order.
+pub(super) fn floats(panels: &[[f32; LANES]], x: &[f32], width: usize, out: &mut [f32], stride: usize) {
+    for (t, x) in x.chunks_exact(width).enumerate() {
+        for (panel, out) in panels.chunks_exact(width).zip(out[t * stride..].as_chunks_mut::<LANES>().0) {
+            *out = [0.0; LANES];
+            for (column, x) in panel.iter().zip(x) {
+                for (out, weight) in out.iter_mut().zip(column) {
+                    *out += weight * x;
+                }
             }
         }
     }
