@@ -1,6 +1,6 @@
 //! Running tests and judging what they printed.
 //!
-//! A [`TestRequest`] says what to run; `run` runs it in a `Sandbox` and gives an [`Execution`] (the raw bytes);
+//! A [`TestRequest`] says what to run; [`run()`] runs it in a [`Sandbox`] and gives an [`Execution`] (the raw bytes);
 //! [`normalise`] makes the canonical form, from which alone a [`Parser`] reads a [`TestReport`]; [`red`] and [`green`]
 //! judge reports. Only `run` touches the world; the rest are pure functions of bytes, so a replay runs the same code.
 
@@ -11,6 +11,9 @@ mod normalise;
 mod parse;
 mod report;
 mod request;
+mod run;
+mod sandbox;
+pub mod shim;
 mod verdict;
 
 pub use error::GateError;
@@ -20,6 +23,8 @@ pub use normalise::{NORMALISER, normalise};
 pub use parse::{Parser, report};
 pub use report::{Status, TestReport};
 pub use request::TestRequest;
+pub use run::run;
+pub use sandbox::{ENVIRONMENT, Sandbox, WORKTREE};
 pub use verdict::{Expected, GreenVerdict, RedVerdict, green, red};
 
 /// Version of parsers, verdict rules and failure text; part of the orchestration digest, raised on purpose with every change.

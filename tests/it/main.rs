@@ -5,6 +5,10 @@ mod env;
 mod model;
 mod rooms;
 mod snap;
+
+mod cli;
+mod gate;
+mod model;
 mod store;
 mod stub;
 mod transcript;

@@ -1,0 +1,222 @@
+//! The file system of a test run: the host's programs, read-only; the worktree and the environment at fixed paths;
+//! private home and temp folders in memory. Nothing of the host's file system is touched.
+//!
+//! The worktree is the lower layer of an overlay whose upper layer is in memory, so that tests can write to it and the
+//! host's copy stays as it is; where the kernel has no overlay for users it is bound writable instead.
+
+use std::ffi::CString;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{StatVfsMountFlags, statvfs};
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_bind_recursive, mount_remount, unmount};
+
+use super::plan::{Mounts, Plan};
+use crate::gate::sandbox::{ENVIRONMENT, HOME, TEMP, WORKTREE};
+
+/// Folders of the host that programs are in, shown as they are.
+const SYSTEM: &[&str] = &["bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr", "opt", "nix"];
+
+/// What of the host's `/etc` programs need to start; the rest could differ between machines or hold secrets.
+const SETTINGS: &[&str] =
+    &["ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "ssl", "pki", "fonts", "ca-certificates"];
+
+/// Files of `/etc` that are the same on every machine.
+const FIXED: &[(&str, &str)] = &[
+    ("passwd", "root:x:0:0:root:/home/runproof:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/sh\n"),
+    ("group", "root:x:0:\nnogroup:x:65534:\n"),
+    ("hosts", "127.0.0.1 localhost runproof\n::1 localhost\n"),
+    ("hostname", "runproof\n"),
+    ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"),
+    ("resolv.conf", ""),
+];
+
+const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
+
+/// Builds the file system and makes it this process's own.
+pub(super) fn put_together(mounts: &Mounts, plan: &Plan) -> Result<(), String> {
+    let root = Path::new(&mounts.root);
+    let step = |what: &str, done: io::Result<()>| done.map_err(|error| format!("{what}: {error}"));
+    step("a root in memory", tmpfs(root, "mode=0755,size=16m"))?;
+    for name in SYSTEM {
+        step(name, show_system(root, name))?;
+    }
+    step("/etc", settings(root))?;
+    step("/dev", devices(root))?;
+    step("/proc", processes(root))?;
+    let written = format!("mode=0755,size={},nr_inodes=200000", plan.limits.written_bytes);
+    step(
+        "the temp folder",
+        folder(&below(root, TEMP)).and_then(|()| tmpfs(&below(root, TEMP), &written.replace("0755", "1777"))),
+    )?;
+    step(
+        "the home folder",
+        folder(&below(root, HOME)).and_then(|()| tmpfs(&below(root, HOME), "mode=0755,size=256m")),
+    )?;
+    step("/var/tmp", folder(&root.join("var")).and_then(|()| symlink(TEMP, root.join("var/tmp"))))?;
+    if let Some(environment) = &mounts.environment {
+        step("the environment", show(Path::new(environment), &below(root, ENVIRONMENT)))?;
+    }
+    for path in &mounts.readable {
+        let target = below(root, path);
+        // A part of the system, or of what was shown before, is there already.
+        if Path::new(path).is_dir() && !SYSTEM.iter().any(|name| Path::new(path).starts_with(Path::new("/").join(name)))
+        {
+            step(path, show(Path::new(path), &target))?;
+        }
+    }
+    if let Some(worktree) = &mounts.worktree {
+        step("the worktree", show_worktree(root, Path::new(worktree), &written))?;
+    }
+    step("the new root", enter_root(root))
+}
+
+fn below(root: &Path, path: &str) -> PathBuf {
+    root.join(path.trim_start_matches('/'))
+}
+
+fn tmpfs(target: &Path, options: &str) -> io::Result<()> {
+    let options = CString::new(options)?;
+    Ok(mount("tmpfs", target, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str())?)
+}
+
+fn folder(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)
+}
+
+/// Shows a folder or file of the host, with what is mounted below it, read-only.
+fn show(source: &Path, target: &Path) -> io::Result<()> {
+    if source.is_dir() {
+        folder(target)?;
+    } else {
+        fs::write(target, "")?;
+    }
+    mount_bind_recursive(source, target)?;
+    let target = target.canonicalize()?;
+    let listing = fs::read_to_string("/proc/self/mountinfo")?;
+    // Mount points are the fifth field, with blanks and the like in octal (proc_pid_mountinfo(5)).
+    let points = listing.lines().filter_map(|line| line.split(' ').nth(4)).map(unescaped);
+    for point in points.filter(|point| point.starts_with(&target)) {
+        read_only(&point)?;
+    }
+    Ok(())
+}
+
+fn unescaped(field: &str) -> PathBuf {
+    let mut text = field.to_owned();
+    for (code, plain) in [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")] {
+        text = text.replace(code, plain);
+    }
+    PathBuf::from(text)
+}
+
+/// Makes one mount read-only, keeping the flags that a user namespace may not clear.
+fn read_only(point: &Path) -> io::Result<()> {
+    let known = statvfs(point)?.f_flag;
+    let mut flags = MountFlags::BIND | MountFlags::RDONLY;
+    for (has, flag) in [
+        (StatVfsMountFlags::NOSUID, MountFlags::NOSUID),
+        (StatVfsMountFlags::from_bits_retain(4), MountFlags::NODEV),
+        (StatVfsMountFlags::from_bits_retain(8), MountFlags::NOEXEC),
+        (StatVfsMountFlags::from_bits_retain(1024), MountFlags::NOATIME),
+        (StatVfsMountFlags::from_bits_retain(2048), MountFlags::NODIRATIME),
+        (StatVfsMountFlags::from_bits_retain(4096), MountFlags::RELATIME),
+    ] {
+        if known.contains(has) {
+            flags |= flag;
+        }
+    }
+    Ok(mount_remount(point, flags, "")?)
+}
+
+fn show_system(root: &Path, name: &str) -> io::Result<()> {
+    let (source, target) = (Path::new("/").join(name), root.join(name));
+    match fs::symlink_metadata(&source) {
+        // `/bin` is a link into `/usr` on most systems.
+        Ok(metadata) if metadata.is_symlink() => symlink(fs::read_link(&source)?, target),
+        Ok(metadata) if metadata.is_dir() => show(&source, &target),
+        _ => Ok(()),
+    }
+}
+
+fn settings(root: &Path) -> io::Result<()> {
+    let etc = root.join("etc");
+    folder(&etc)?;
+    for (name, text) in FIXED {
+        fs::write(etc.join(name), text)?;
+    }
+    for name in SETTINGS {
+        let source = Path::new("/etc").join(name);
+        if source.exists() {
+            show(&source, &etc.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+fn devices(root: &Path) -> io::Result<()> {
+    let dev = root.join("dev");
+    folder(&dev.join("shm"))?;
+    for name in DEVICES {
+        let source = Path::new("/dev").join(name);
+        if source.exists() {
+            fs::write(dev.join(name), "")?;
+            mount_bind(&source, dev.join(name))?;
+        }
+    }
+    for (name, target) in [("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")] {
+        symlink(format!("/proc/self/fd{target}"), dev.join(name))?;
+    }
+    tmpfs(&dev.join("shm"), "mode=1777,size=256m")
+}
+
+fn processes(root: &Path) -> io::Result<()> {
+    let proc = root.join("proc");
+    folder(&proc)?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    // Inside a container that hides parts of its own, a fresh one is refused; the container's must do.
+    match mount("proc", &proc, "proc", flags, None) {
+        Ok(()) => Ok(()),
+        Err(_) => Ok(mount_bind_recursive("/proc", &proc)?),
+    }
+}
+
+fn show_worktree(root: &Path, worktree: &Path, written: &str) -> io::Result<()> {
+    let target = below(root, WORKTREE);
+    folder(&target)?;
+    let layers = root.join("layers");
+    folder(&layers)?;
+    tmpfs(&layers, written)?;
+    for name in ["lower", "upper", "work"] {
+        folder(&layers.join(name))?;
+    }
+    fs::set_permissions(layers.join("upper"), fs::Permissions::from_mode(0o755))?;
+    mount_bind(worktree, layers.join("lower"))?;
+    let overlay = ["lowerdir", "upperdir", "workdir"].iter().zip(["lower", "upper", "work"]);
+    let options: Vec<String> =
+        overlay.map(|(option, name)| format!("{option}={}", layers.join(name).display())).collect();
+    let options = CString::new(options.join(",") + ",userxattr")?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    // The path of a layer could hold a character that means something in the options.
+    let plain = !layers.to_string_lossy().contains([',', ':', '\\', '"']);
+    if plain && mount("overlay", &target, "overlay", flags, options.as_c_str()).is_ok() {
+        // The overlay holds its layers itself; nobody else needs to see them.
+        unmount(layers.join("lower"), UnmountFlags::DETACH)?;
+        return Ok(unmount(&layers, UnmountFlags::DETACH)?);
+    }
+    unmount(layers.join("lower"), UnmountFlags::DETACH)?;
+    unmount(&layers, UnmountFlags::DETACH)?;
+    Ok(mount_bind(worktree, &target)?)
+}
+
+fn enter_root(root: &Path) -> io::Result<()> {
+    fs::remove_dir(root.join("layers")).ok();
+    mount_remount(root, MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV, "")?;
+    rustix::process::chdir(root)?;
+    // Old root stacked on the new one, then taken off: pivot_root(2), "pivot_root(".", ".")".
+    rustix::process::pivot_root(".", ".")?;
+    unmount(".", UnmountFlags::DETACH)?;
+    Ok(rustix::process::chdir("/")?)
+}

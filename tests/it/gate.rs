@@ -1,0 +1,275 @@
+//! Test commands in the sandbox: real processes, real namespaces.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use runproof::canon::Blake3;
+use runproof::gate::{Execution, GateError, Level, Parser, Sandbox, TestRequest, normalise, report, run};
+use tempfile::TempDir;
+
+fn search_path() -> OsString {
+    std::env::var_os("PATH").unwrap_or_default()
+}
+
+/// A scratch folder with a worktree in it, readable by everybody.
+struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let place = Self { folder: tempfile::tempdir().unwrap() };
+        fs::set_permissions(place.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir(place.folder.path().join("scratch")).unwrap();
+        fs::create_dir(place.worktree()).unwrap();
+        for (name, text) in files {
+            fs::write(place.worktree().join(name), text).unwrap();
+        }
+        place
+    }
+
+    fn worktree(&self) -> PathBuf {
+        self.folder.path().join("worktree")
+    }
+
+    /// The sandbox of a level, or nothing, said aloud, where this machine does not give it.
+    fn sandbox(&self, level: Option<Level>) -> Option<Sandbox> {
+        let shim = Path::new(env!("CARGO_BIN_EXE_runproof"));
+        match Sandbox::open(level, shim, &self.folder.path().join("scratch"), &search_path()) {
+            Ok(sandbox) => Some(sandbox),
+            Err(error) => {
+                eprintln!("SKIPPED: {error}");
+                None
+            }
+        }
+    }
+
+    fn run(&self, level: Option<Level>, request: &TestRequest) -> Option<Execution> {
+        let execution = run(&self.sandbox(level)?, &self.worktree(), None, request).unwrap();
+        let left = fs::read_dir(self.folder.path().join("scratch")).unwrap().count();
+        assert_eq!(left, 0, "a run leaves nothing in the scratch folder");
+        Some(execution)
+    }
+}
+
+fn request(command: &str) -> TestRequest {
+    TestRequest {
+        command: command.to_owned(),
+        env: BTreeMap::new(),
+        environment: None,
+        timeout_seconds: 60,
+        log_cap: 1 << 20,
+        tree: Blake3::of(b""),
+        stage: "red".to_owned(),
+    }
+}
+
+fn text(execution: &Execution) -> String {
+    String::from_utf8_lossy(&execution.log).into_owned()
+}
+
+const NAMESPACES: [Level; 2] = [Level::NamespacesAndLandlock, Level::Namespaces];
+
+#[test]
+fn every_level_runs_a_command_and_keeps_exit_signal_and_order() {
+    let place = Place::new(&[]);
+    for level in Level::ALL {
+        let Some(execution) = place.run(Some(level), &request("echo out; echo err >&2; echo again; exit 3")) else {
+            continue;
+        };
+        assert_eq!(text(&execution), "out\nerr\nagain\n", "{level}");
+        assert_eq!((execution.exit, execution.signal, execution.sandbox), (Some(3), None, level));
+        let killed = place.run(Some(level), &request("kill -SEGV $$")).unwrap();
+        assert_eq!((killed.exit, killed.signal), (None, Some(11)), "{level}: {}", text(&killed));
+        let missing = place.run(Some(level), &request("no-such-program")).unwrap();
+        assert_eq!(missing.exit, Some(127), "{level}");
+    }
+}
+
+#[test]
+fn the_environment_is_fixed_and_no_host_path_shows() {
+    let mut logs = Vec::new();
+    for _ in 0..2 {
+        let place = Place::new(&[("file", "")]);
+        let mut request = request("env | sort | grep -v ^PATH=; pwd; ls; id -u; hostname; echo $EXTRA");
+        request.env.insert("EXTRA".to_owned(), "{worktree}/src".to_owned());
+        for level in Level::ALL {
+            let Some(execution) = place.run(Some(level), &request) else { continue };
+            if level.has_namespaces() {
+                logs.push(text(&execution));
+            }
+            let folder = place.folder.path().to_string_lossy().into_owned();
+            assert!(!text(&execution).contains(&folder), "{level}: {}", text(&execution));
+            assert!(text(&execution).contains("\n/testbed/src\n"), "{level}: {}", text(&execution));
+        }
+    }
+    logs.dedup();
+    assert!(logs.len() <= 1, "{logs:?}");
+    if let Some(log) = logs.first() {
+        assert!(
+            log.contains("HOME=/home/runproof\n")
+                && log.contains("TZ=UTC\n")
+                && log.ends_with("/testbed\nfile\n0\nrunproof\n/testbed/src\n"),
+            "{log}"
+        );
+    }
+}
+
+#[test]
+fn writes_go_to_the_worktree_and_the_temp_folders_only() {
+    let place = Place::new(&[("file", "before")]);
+    let outside = place.folder.path().join("outside");
+    fs::write(&outside, "before").unwrap();
+    let tries = format!(
+        "echo x > file && echo tree; echo x > $TMPDIR/a && echo temp; echo x > $HOME/a && echo home; \
+         (echo x > {0}) 2>/dev/null || echo no-host; (echo x > /usr/x) 2>/dev/null || echo no-usr; \
+         (echo x > /etc/passwd) 2>/dev/null || echo no-etc; mount -o remount,rw,bind /usr 2>/dev/null || echo no-mount; \
+         test -r {0} || echo unseen",
+        outside.display()
+    );
+    for level in [Level::NamespacesAndLandlock, Level::Namespaces, Level::Landlock] {
+        let Some(execution) = place.run(Some(level), &request(&tries)) else { continue };
+        let expected = ["tree", "temp", "home", "no-host", "no-usr", "no-etc", "no-mount", "unseen"];
+        assert_eq!(text(&execution).lines().collect::<Vec<_>>(), expected, "{level}");
+        assert_eq!(fs::read_to_string(&outside).unwrap(), "before", "{level}");
+        if level.has_namespaces() {
+            assert_eq!(fs::read_to_string(place.worktree().join("file")).unwrap(), "before", "{level}");
+        }
+    }
+}
+
+#[test]
+fn only_the_loopback_interface_is_there() {
+    let program = "\
+import socket, threading
+s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen()
+c = socket.create_connection(s.getsockname()); print('loopback')
+try: socket.create_connection(('192.0.2.1', 80), timeout=2)
+except OSError as error: print(type(error).__name__, error.errno)
+";
+    let place = Place::new(&[("net.py", program)]);
+    for level in NAMESPACES {
+        let Some(execution) = place.run(Some(level), &request("python3 net.py")) else { continue };
+        assert_eq!(text(&execution), "loopback\nOSError 101\n", "{level}");
+    }
+}
+
+#[test]
+fn a_hanging_command_is_killed_with_everything_it_started_within_a_second_or_two() {
+    let place = Place::new(&[]);
+    for level in Level::ALL {
+        let mut request =
+            request("setsid sleep 86399 & (trap '' TERM HUP INT; sleep 86399) & echo started; sleep 86399");
+        request.timeout_seconds = 1;
+        let Some(execution) = place.run(Some(level), &request) else { continue };
+        assert!(execution.timed_out && !execution.truncated, "{level}");
+        assert_eq!((text(&execution).as_str(), execution.exit), ("started\n", None), "{level}");
+        assert_eq!(running("86399"), Vec::<String>::new(), "{level}");
+    }
+}
+
+#[test]
+fn a_daemon_does_not_outlive_its_test() {
+    let place = Place::new(&[]);
+    for level in Level::ALL {
+        let command = "(setsid sh -c 'sleep 86398 </dev/null >/dev/null 2>&1 &' &) ; echo done";
+        let Some(execution) = place.run(Some(level), &request(command)) else { continue };
+        assert_eq!((text(&execution).as_str(), execution.exit), ("done\n", Some(0)), "{level}");
+        assert_eq!(running("86398"), Vec::<String>::new(), "{level}");
+    }
+}
+
+#[test]
+fn a_flood_stops_at_the_cap() {
+    let place = Place::new(&[]);
+    for level in Level::ALL {
+        let mut request = request("yes");
+        request.log_cap = 100_001;
+        let Some(execution) = place.run(Some(level), &request) else { continue };
+        assert!(execution.truncated && !execution.timed_out, "{level}");
+        assert_eq!((execution.log.len(), execution.exit), (100_001, None), "{level}");
+        assert_eq!(execution.log[..4], *b"y\ny\n");
+    }
+    let mut exact = request("printf 12345");
+    exact.log_cap = 5;
+    let execution = place.run(None, &exact);
+    assert!(execution.is_none_or(|execution| !execution.truncated && execution.exit == Some(0)));
+}
+
+#[test]
+fn a_large_file_and_a_core_hit_their_limits() {
+    let place = Place::new(&[]);
+    for level in Level::ALL {
+        let Some(execution) = place.run(Some(level), &request("ulimit -c; ulimit -f; ulimit -n")) else { continue };
+        assert_eq!(text(&execution), "0\n2097152\n4096\n", "{level}");
+    }
+}
+
+#[test]
+fn the_same_tests_give_the_same_canonical_record_at_every_level() {
+    let test = "\
+import os, tempfile, unittest
+class C(unittest.TestCase):
+    def test_a(self): self.assertTrue(os.getcwd())
+    def test_b(self): print(tempfile.mkdtemp(), object()); self.fail(os.getcwd())
+";
+    let place = Place::new(&[("test_c.py", test)]);
+    let mut records = Vec::new();
+    for level in Level::ALL {
+        let Some(execution) = place.run(Some(level), &request("python3 -m unittest -v test_c")) else { continue };
+        let canonical = normalise(&execution.to_bytes()).unwrap();
+        let report = report(Parser::Unittest, &canonical);
+        assert_eq!(report.failing(), ["test_b (test_c.C)"], "{level}: {}", text(&execution));
+        assert_eq!(report.ran, Some(2));
+        records.push(String::from_utf8(canonical).unwrap());
+    }
+    records.dedup();
+    assert_eq!(records.len(), 1, "{records:?}");
+}
+
+#[test]
+fn what_cannot_be_had_is_refused_and_never_replaced_by_less() {
+    let place = Place::new(&[]);
+    let scratch = place.folder.path().join("scratch");
+    let shim = Path::new(env!("CARGO_BIN_EXE_runproof"));
+    let error =
+        Sandbox::open(Some(Level::Namespaces), shim, &scratch, std::ffi::OsStr::new("/nonexistent")).unwrap_err();
+    assert!(matches!(error, GateError::LevelUnavailable { level: Level::Namespaces, .. }), "{error}");
+    assert!(error.to_string().contains("unshare"), "{error}");
+    let error = Sandbox::open(None, Path::new("/bin/true"), &scratch, &search_path()).unwrap_err();
+    assert!(matches!(error, GateError::NoSandbox(_)), "{error}");
+    let sandbox = Sandbox::open(Some(Level::None), shim, &scratch, &search_path()).unwrap();
+    let missing = run(&sandbox, &place.worktree(), Some(Path::new("/nonexistent")), &request("true")).unwrap_err();
+    assert!(matches!(missing, GateError::EnvironmentMissing { .. }), "{missing}");
+}
+
+#[test]
+fn all_this_holds_for_an_ordinary_user_which_takes_as_long_again() {
+    let is_root = fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0);
+    let mut tests = Command::new(std::env::current_exe().unwrap());
+    tests.args(["gate::", "--skip", "ordinary_user"]).uid(65534).gid(65534).current_dir("/").env("TMPDIR", "/tmp");
+    match tests.output() {
+        Ok(output) if is_root => {
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        }
+        // Only root can become somebody else, and the build may lie where nobody else can look.
+        _ => eprintln!("SKIPPED: these tests cannot be run as another user"),
+    }
+}
+
+/// Command lines of live processes that hold `word` as an argument.
+fn running(word: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        if line.split(|&byte| byte == 0).any(|argument| argument == word.as_bytes()) {
+            found.push(String::from_utf8_lossy(&line).into_owned());
+        }
+    }
+    found
+}
