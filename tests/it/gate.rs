@@ -129,7 +129,7 @@ fn writes_go_to_the_worktree_and_the_temp_folders_only() {
         "echo x > file && echo tree; echo x > $TMPDIR/a && echo temp; echo x > $HOME/a && echo home; \
          (echo x > {0}) 2>/dev/null || echo no-host; (echo x > /usr/x) 2>/dev/null || echo no-usr; \
          (echo x > /etc/passwd) 2>/dev/null || echo no-etc; mount -o remount,rw,bind /usr 2>/dev/null || echo no-mount; \
-         test -r {0} || echo unseen",
+         cat {0} 2>/dev/null || echo unseen",
         outside.display()
     );
     for level in [Level::NamespacesAndLandlock, Level::Namespaces, Level::Landlock] {
@@ -163,13 +163,15 @@ except OSError as error: print(type(error).__name__, error.errno)
 fn a_hanging_command_is_killed_with_everything_it_started_within_a_second_or_two() {
     let place = Place::new(&[]);
     for level in Level::ALL {
-        let mut request =
-            request("setsid sleep 86399 & (trap '' TERM HUP INT; sleep 86399) & echo started; sleep 86399");
+        let mark = unique_seconds(1);
+        let command =
+            format!("setsid sleep {mark} & (trap '' TERM HUP INT; sleep {mark}) & echo started; sleep {mark}");
+        let mut request = request(&command);
         request.timeout_seconds = 1;
         let Some(execution) = place.run(Some(level), &request) else { continue };
         assert!(execution.timed_out && !execution.truncated, "{level}");
         assert_eq!((text(&execution).as_str(), execution.exit), ("started\n", None), "{level}");
-        assert_eq!(running("86399"), Vec::<String>::new(), "{level}");
+        assert_eq!(running(&mark), Vec::<String>::new(), "{level}");
     }
 }
 
@@ -177,10 +179,11 @@ fn a_hanging_command_is_killed_with_everything_it_started_within_a_second_or_two
 fn a_daemon_does_not_outlive_its_test() {
     let place = Place::new(&[]);
     for level in Level::ALL {
-        let command = "(setsid sh -c 'sleep 86398 </dev/null >/dev/null 2>&1 &' &) ; echo done";
-        let Some(execution) = place.run(Some(level), &request(command)) else { continue };
+        let mark = unique_seconds(2);
+        let command = format!("(setsid sh -c 'sleep {mark} </dev/null >/dev/null 2>&1 &' &) ; echo done");
+        let Some(execution) = place.run(Some(level), &request(&command)) else { continue };
         assert_eq!((text(&execution).as_str(), execution.exit), ("done\n", Some(0)), "{level}");
-        assert_eq!(running("86398"), Vec::<String>::new(), "{level}");
+        assert_eq!(running(&mark), Vec::<String>::new(), "{level}");
     }
 }
 
@@ -260,6 +263,11 @@ fn all_this_holds_for_an_ordinary_user_which_takes_as_long_again() {
         // Only root can become somebody else, and the build may lie where nobody else can look.
         _ => eprintln!("SKIPPED: these tests cannot be run as another user"),
     }
+}
+
+/// A number of seconds that no other test, nor the same one in another process, sleeps.
+fn unique_seconds(test: u32) -> String {
+    format!("{test}{}", 1_000_000 + std::process::id())
 }
 
 /// Command lines of live processes that hold `word` as an argument.

@@ -2,13 +2,11 @@
 
 mod cli;
 mod env;
+mod gate;
 mod model;
 mod rooms;
 mod snap;
-
-mod cli;
-mod gate;
-mod model;
 mod store;
 mod stub;
 mod transcript;
+mod workspace;
