@@ -38,6 +38,25 @@ pub enum GateError {
         /// Where it should be.
         path: PathBuf,
     },
+    /// A Python version or package list that no environment can be made of.
+    #[error("the environment is not well described: {0}")]
+    Recipe(String),
+    /// No interpreter of the version that an environment needs.
+    #[error("there is no Python {version} here ({looked})")]
+    InterpreterMissing {
+        /// Version asked for.
+        version: String,
+        /// What was found instead.
+        looked: String,
+    },
+    /// A program that builds environments and failed, with the end of what it said.
+    #[error("the attempt to {what} failed:\n{said}")]
+    Prepare {
+        /// The step, as a verb phrase.
+        what: String,
+        /// The last lines of its output.
+        said: String,
+    },
     /// A file operation that failed.
     #[error("{}: {source}", .path.display())]
     Io {

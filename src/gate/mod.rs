@@ -2,8 +2,10 @@
 //!
 //! A [`TestRequest`] says what to run; [`run()`] runs it in a [`Sandbox`] and gives an [`Execution`] (the raw bytes);
 //! [`normalise`] makes the canonical form, from which alone a [`Parser`] reads a [`TestReport`]; [`red`] and [`green`]
-//! judge reports. Only `run` touches the world; the rest are pure functions of bytes, so a replay runs the same code.
+//! judge reports. Only `run` and [`environment`] touch the world; the rest are pure functions of bytes, so a replay runs
+//! the same code.
 
+pub mod environment;
 mod error;
 mod execution;
 mod failure;

@@ -18,6 +18,9 @@ pub struct TestRequest {
     /// Name of the prepared environment whose programs come first on the search path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
+    /// Files that the project's own build would generate, by path: there for the run where the tree has none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub generated: BTreeMap<String, String>,
     /// Wall time after which everything is killed, in seconds.
     pub timeout_seconds: u32,
     /// Bytes of output after which everything is killed.
@@ -53,6 +56,7 @@ mod tests {
             command: "python -m pytest -rA".into(),
             env: BTreeMap::from([("PYTHONPATH".into(), "{worktree}/src".into())]),
             environment: None,
+            generated: BTreeMap::new(),
             timeout_seconds: 60,
             log_cap: 1 << 20,
             tree: Blake3::of(b"tree"),

@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::sandbox::{ENVIRONMENT, HOME, Sandbox, TEMP, WORKTREE};
 use super::shim::{Mounts, Plan, Report, SHIM_VERB};
 use super::{Execution, GateError, TestRequest};
+use crate::canon::tree::is_safe_path;
 
 /// How long the shim may take to end everything after it was told to, and its pipes to close.
 const GRACE: Duration = Duration::from_secs(10);
@@ -112,6 +113,9 @@ fn plan(
         }
         env.insert(name.clone(), value.replace("{worktree}", &tree));
     }
+    if let Some(path) = request.generated.keys().find(|path| !is_safe_path(path)) {
+        return Err(GateError::Setup(format!("{path:?} is not a plain path inside the worktree")));
+    }
     if request.command.contains('\0') {
         return Err(GateError::Setup("the test command holds a NUL byte".to_owned()));
     }
@@ -124,6 +128,7 @@ fn plan(
         command: request.command.clone(),
         env,
         folder: tree.clone(),
+        generated: request.generated.clone(),
         writable: vec![tree, home, temp],
         readable: match (&environment, inside) {
             (Some(environment), false) => readable.iter().cloned().chain([environment.clone()]).collect(),

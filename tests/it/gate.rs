@@ -62,6 +62,7 @@ fn request(command: &str) -> TestRequest {
         command: command.to_owned(),
         env: BTreeMap::new(),
         environment: None,
+        generated: BTreeMap::new(),
         timeout_seconds: 60,
         log_cap: 1 << 20,
         tree: Blake3::of(b""),
@@ -184,6 +185,22 @@ fn a_daemon_does_not_outlive_its_test() {
         let Some(execution) = place.run(Some(level), &request(&command)) else { continue };
         assert_eq!((text(&execution).as_str(), execution.exit), ("done\n", Some(0)), "{level}");
         assert_eq!(running(&mark), Vec::<String>::new(), "{level}");
+    }
+}
+
+#[test]
+fn generated_files_are_there_for_the_run_and_never_replace_the_trees_own() {
+    let place = Place::new(&[("own.py", "own\n")]);
+    for level in Level::ALL {
+        let mut request = request("cat own.py src/_version.py");
+        request.generated = BTreeMap::from([("own.py", "generated\n"), ("src/_version.py", "version\n")])
+            .into_iter()
+            .map(|(path, text)| (path.to_owned(), text.to_owned()))
+            .collect();
+        let Some(execution) = place.run(Some(level), &request) else { continue };
+        assert_eq!(text(&execution), "own\nversion\n", "{level}");
+        request.generated = BTreeMap::from([("../outside".to_owned(), String::new())]);
+        assert!(run(&place.sandbox(Some(level)).unwrap(), &place.worktree(), None, &request).is_err(), "{level}");
     }
 }
 

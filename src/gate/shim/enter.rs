@@ -1,8 +1,10 @@
 //! The second stage: gives up every right that the command must not have, and becomes the command.
 
+use std::fs;
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use landlock::{
@@ -26,6 +28,7 @@ pub(super) fn enter() -> Result<Report, String> {
     let mut line = String::new();
     std::io::stdin().lock().read_to_string(&mut line).map_err(|error| format!("the shim got no plan: {error}"))?;
     let plan = Plan::from_line(&line)?;
+    generate(&plan).map_err(|error| format!("a generated file cannot be written: {error}"))?;
     rustix::process::setsid().map_err(|error| format!("no session of its own: {error}"))?;
     limit(&plan.limits).map_err(|error| format!("a limit cannot be set: {error}"))?;
     if plan.level.has_namespaces() {
@@ -46,6 +49,18 @@ pub(super) fn enter() -> Result<Report, String> {
         .stderr(Stdio::from(log))
         .exec();
     Err(format!("the command does not start: {error}"))
+}
+
+/// Writes the generated files that the tree does not hold.
+fn generate(plan: &Plan) -> std::io::Result<()> {
+    for (path, text) in &plan.generated {
+        let path = Path::new(&plan.folder).join(path);
+        if fs::symlink_metadata(&path).is_err() {
+            fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
+            fs::write(path, text)?;
+        }
+    }
+    Ok(())
 }
 
 fn limit(limits: &Limits) -> rustix::io::Result<()> {

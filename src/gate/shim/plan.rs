@@ -19,6 +19,8 @@ pub(in crate::gate) struct Plan {
     pub(in crate::gate) env: BTreeMap<String, String>,
     /// Folder to start in, as the command sees it.
     pub(in crate::gate) folder: String,
+    /// Files to put into that folder where it has none.
+    pub(in crate::gate) generated: BTreeMap<String, String>,
     /// Folders that the command may write to, as it sees them.
     pub(in crate::gate) writable: Vec<String>,
     /// Folders beside the system's that it may read, as it sees them.
@@ -85,6 +87,7 @@ impl Plan {
             command: "exit 0".to_owned(),
             env: BTreeMap::new(),
             folder: "/".to_owned(),
+            generated: BTreeMap::new(),
             writable: Vec::new(),
             readable: Vec::new(),
             mounts: level.has_namespaces().then_some(mounts),
