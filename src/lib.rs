@@ -29,6 +29,7 @@ pub mod gate;
 pub mod instance;
 pub mod model;
 pub mod prompt;
+pub mod solve;
 pub mod store;
 pub mod syntax;
 pub mod transcript;

@@ -35,6 +35,16 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Works on one instance until its tests are green, and records everything.
+    Solve(Box<super::solve::SolveArgs>),
+    /// Replays a run offline and compares every byte.
+    Replay(super::replay::ReplayArgs),
+    /// Lists the runs of the store, or the events of one run.
+    Log(super::log::LogArgs),
+    /// Shows a run: prompts, raw replies, edits with their codes, test results, the patch.
+    Show(super::show::ShowArgs),
+    /// Compares two runs event by event in canonical form.
+    Diff(super::diff::DiffArgs),
     /// Prints a completion script for a shell.
     Completions(super::completions::CompletionsArgs),
 }
@@ -43,6 +53,11 @@ enum Verb {
 pub(super) fn dispatch(cli: Cli, ui: &mut Ui) -> Result<Exit, Failure> {
     let global = cli.global;
     match cli.verb {
+        Verb::Solve(args) => super::solve::solve(&args, &global, ui),
+        Verb::Replay(args) => super::replay::replay(&args, &global, ui),
+        Verb::Log(args) => super::log::log(&args, &global, ui),
+        Verb::Show(args) => super::show::show(&args, &global, ui),
+        Verb::Diff(args) => super::diff::diff(&args, &global, ui),
         Verb::Completions(args) => super::completions::completions(&args, &global, ui),
     }
 }

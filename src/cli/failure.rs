@@ -50,6 +50,11 @@ impl Failure {
         self
     }
 
+    pub(crate) fn maybe_hint(mut self, hint: Option<String>) -> Self {
+        self.hint = hint.or(self.hint);
+        self
+    }
+
     /// Makes a failure to write to standard output; a closed pipe ends the program quietly.
     pub(crate) fn output(error: &std::io::Error) -> Self {
         match error.kind() {

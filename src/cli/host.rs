@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::canon::RunId;
+use crate::transcript::Clock;
 
 use super::failure::{Failure, FailureKind};
 
@@ -15,6 +16,11 @@ use super::failure::{Failure, FailureKind};
 pub(crate) struct Host;
 
 impl Host {
+    /// Returns the system's clock.
+    pub(crate) fn clock() -> Clock {
+        Clock { now_us: Self::now_us, sleep: std::thread::sleep }
+    }
+
     /// Returns microseconds since 1970-01-01 UTC.
     pub(crate) fn now_us() -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);

@@ -6,10 +6,21 @@
 
 mod args;
 mod completions;
+mod diff;
 mod exit;
 mod failure;
+mod files;
+mod hints;
 mod host;
+mod log;
+mod models;
+mod progress;
+mod replay;
+mod runs;
+mod show;
+mod solve;
 mod ui;
+mod workbench;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

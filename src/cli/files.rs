@@ -1,0 +1,130 @@
+//! The files that a run leaves for other tools: report.json in the harness's shape, the patch, predictions.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::solve::{Outcome, OutcomeKind};
+use crate::transcript::Roots;
+
+use super::solve::Job;
+use super::{Failure, FailureKind};
+
+/// Where the files of a run went.
+pub(crate) struct Reports {
+    pub(crate) report: PathBuf,
+    pub(crate) predictions: PathBuf,
+}
+
+/// Writes `ID/report.json` and `ID/patch.diff` below `folder`, and the instance's line in `predictions.jsonl`.
+pub(crate) fn write(folder: &Path, job: &Job<'_>, outcome: &Outcome, roots: &Roots) -> Result<Reports, Failure> {
+    let own = folder.join(&job.instance.id);
+    fs::create_dir_all(&own).map_err(|error| cannot(&own, &error))?;
+    let report = own.join("report.json");
+    let text = serde_json::to_string_pretty(&report_json(job, outcome, roots)).unwrap_or_default();
+    fs::write(&report, text + "\n").map_err(|error| cannot(&report, &error))?;
+    let patch = own.join("patch.diff");
+    fs::write(&patch, &outcome.patch).map_err(|error| cannot(&patch, &error))?;
+
+    let predictions = folder.join("predictions.jsonl");
+    let line = json!({
+        "instance_id": job.instance.id,
+        "model_name_or_path": model_name(job),
+        "model_patch": String::from_utf8_lossy(&outcome.patch),
+    });
+    replace_line(&predictions, &job.instance.id, &line).map_err(|error| cannot(&predictions, &error))?;
+    Ok(Reports { report, predictions })
+}
+
+fn model_name(job: &Job<'_>) -> String {
+    format!("runproof {} {}", job.options.arm, job.options.model)
+}
+
+/// The official harness takes one line an instance, so a later run's line replaces the earlier one.
+fn replace_line(path: &Path, id: &str, line: &Value) -> std::io::Result<()> {
+    let old = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error),
+    };
+    let mut text = String::new();
+    for kept in old.lines() {
+        let same = serde_json::from_str::<Value>(kept).is_ok_and(|value| value["instance_id"] == json!(id));
+        if !same && !kept.trim().is_empty() {
+            text.push_str(kept);
+            text.push('\n');
+        }
+    }
+    text.push_str(&line.to_string());
+    text.push('\n');
+    let temporary = path.with_extension("jsonl.new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&temporary)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)
+}
+
+/// Returns the report in the shape of the SWE-bench harness's `report.json`, with our own facts beside it.
+fn report_json(job: &Job<'_>, outcome: &Outcome, roots: &Roots) -> Value {
+    let resolved = outcome.kind == OutcomeKind::Resolved;
+    let split = |wanted: &[String]| {
+        let passed: Vec<&String> = wanted.iter().filter(|name| outcome.judged[0].contains(name)).collect();
+        let failed: Vec<&String> = wanted.iter().filter(|name| !outcome.judged[0].contains(name)).collect();
+        json!({"success": passed, "failure": failed})
+    };
+    let empty = json!({"success": [], "failure": []});
+    let body = json!({
+        "patch_is_None": false,
+        "patch_exists": !outcome.patch.is_empty(),
+        "patch_successfully_applied": outcome.patch_accepted.unwrap_or(false),
+        "resolved": resolved,
+        "tests_status": {
+            "FAIL_TO_PASS": split(&job.instance.fail_to_pass),
+            "PASS_TO_PASS": split(&job.instance.pass_to_pass),
+            "FAIL_TO_FAIL": empty,
+            "PASS_TO_FAIL": empty,
+        },
+        "runproof": outcome_json(job, outcome, roots),
+    });
+    json!({ job.instance.id.clone(): body })
+}
+
+/// Returns what is known of a finished run.
+pub(crate) fn outcome_json(job: &Job<'_>, outcome: &Outcome, roots: &Roots) -> Value {
+    let attempts: Vec<Value> = outcome
+        .attempts
+        .iter()
+        .map(|attempt| {
+            json!({
+                "number": attempt.number,
+                "fallback": attempt.fallback,
+                "end": attempt.end,
+                "green": attempt.green,
+                "codes": attempt.codes,
+                "summary": attempt.summary,
+                "prompt_tokens": attempt.tokens[0],
+                "reply_tokens": attempt.tokens[1],
+            })
+        })
+        .collect();
+    json!({
+        "run": job.run.to_string(),
+        "instance": job.instance.id,
+        "arm": job.options.arm,
+        "model": job.options.model,
+        "tests": outcome.tests,
+        "outcome": outcome.kind,
+        "reason": outcome.reason,
+        "attempts": attempts,
+        "patch_accepted": outcome.patch_accepted,
+        "raw_root": roots.raw(),
+        "canonical_root": roots.canonical(),
+        "events": roots.len(),
+    })
+}
+
+fn cannot(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(FailureKind::Environment, format!("cannot write {}: {error}", path.display()))
+}

@@ -1,0 +1,75 @@
+//! What a person can do about an error of a room that does not say so itself.
+
+use crate::gate::GateError;
+use crate::instance::InstanceError;
+use crate::model::ModelError;
+use crate::store::StoreError;
+use crate::workspace::WorkspaceError;
+
+use super::failure::{Failure, FailureKind};
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let kind = if error.is_damage() { FailureKind::Malformed } else { FailureKind::Environment };
+        Self::new(kind, error)
+    }
+}
+
+impl From<InstanceError> for Failure {
+    fn from(error: InstanceError) -> Self {
+        let kind = match &error {
+            InstanceError::Unreadable { .. } => FailureKind::Environment,
+            InstanceError::NotFound { .. } | InstanceError::Reference { .. } => FailureKind::Usage,
+            _ => FailureKind::Malformed,
+        };
+        let hint = error.hint();
+        Self::new(kind, error).maybe_hint(hint)
+    }
+}
+
+impl From<ModelError> for Failure {
+    fn from(error: ModelError) -> Self {
+        let hint = error.hint();
+        Self::new(FailureKind::Environment, error).maybe_hint(hint)
+    }
+}
+
+impl From<WorkspaceError> for Failure {
+    fn from(error: WorkspaceError) -> Self {
+        let hint = match &error {
+            WorkspaceError::GitMissing(_) => Some("install git"),
+            WorkspaceError::GitOld { .. } => Some("install a newer git"),
+            WorkspaceError::RepositoryUnknown { .. } => {
+                Some("clone it and say where with --repos DIR, or --repos NAME=PATH")
+            }
+            WorkspaceError::NotARepository(_) => Some("name a git repository, or a folder of clones"),
+            WorkspaceError::CommitUnknown { .. } => Some("fetch the repository's full history"),
+            WorkspaceError::Dirty { .. } => Some("commit or stash the changes, or name a base commit"),
+            WorkspaceError::NotUtf8(_) => Some("files whose names are not UTF-8 are not supported"),
+            _ => None,
+        };
+        Self::new(FailureKind::Environment, error).maybe_hint(hint.map(Into::into))
+    }
+}
+
+impl From<GateError> for Failure {
+    fn from(error: GateError) -> Self {
+        let (kind, hint) = match &error {
+            GateError::Malformed(_) | GateError::Request(_) => (FailureKind::Malformed, None),
+            GateError::LevelUnavailable { .. } | GateError::NoSandbox(_) | GateError::Setup(_) => {
+                let hint = "install util-linux and allow user namespaces; --sandbox none runs tests unprotected";
+                (FailureKind::Environment, Some(hint))
+            }
+            GateError::EnvironmentMissing { .. } => {
+                (FailureKind::Environment, Some("build it with `runproof prepare INSTANCES`"))
+            }
+            GateError::Recipe(_) => (FailureKind::Malformed, Some("pin packages as name==version")),
+            GateError::InterpreterMissing { .. } => {
+                (FailureKind::Environment, Some("install that Python, for example with pyenv"))
+            }
+            GateError::Prepare { .. } => (FailureKind::Environment, Some("see what the installer says above")),
+            GateError::Io { .. } => (FailureKind::Environment, None),
+        };
+        Self::new(kind, error).maybe_hint(hint.map(Into::into))
+    }
+}

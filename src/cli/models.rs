@@ -1,0 +1,80 @@
+//! Opening the model that a person names: addresses, keys and timeouts come from flags and the environment here.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::model::{Model, ModelName, Provider, Scripted};
+
+use super::{Failure, FailureKind, Host};
+
+/// The model that is asked where none is named.
+const DEFAULT: &str = "ollama:llama3.1:8b";
+
+/// Options of every verb that calls a model.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ModelArgs {
+    /// Model, `provider:model[@digest]`: `ollama:llama3.1:8b`, `openai:NAME`, `anthropic:NAME`, `embedded:NAME or
+    /// FILE.gguf`, `scripted:FILE`. [default: ollama:llama3.1:8b]
+    #[arg(long, value_name = "MODEL", env = "RUNPROOF_MODEL")]
+    pub(crate) model: Option<String>,
+    /// Where the server is; else OLLAMA_HOST, OPENAI_BASE_URL or ANTHROPIC_BASE_URL, else the provider's usual place.
+    #[arg(long, value_name = "URL")]
+    pub(crate) base_url: Option<String>,
+    /// Threads of the embedded engine; they change no bit of what it answers.
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+}
+
+impl ModelArgs {
+    /// Returns the model named on the command line.
+    pub(crate) fn name(&self) -> Result<ModelName, Failure> {
+        parse(self.model.as_deref().unwrap_or(DEFAULT))
+    }
+
+    /// Returns the model named on the command line, where one is; a resumed run's otherwise.
+    ///
+    /// The recorded name holds no path, so a script or weights file has to be named again.
+    pub(crate) fn name_or(&self, recorded: &str) -> Result<ModelName, Failure> {
+        parse(self.model.as_deref().unwrap_or(recorded))
+    }
+
+    /// Returns the same options for a fallback, which is usually on another server.
+    pub(crate) fn for_fallback(&self) -> Self {
+        Self { base_url: None, ..self.clone() }
+    }
+}
+
+pub(crate) fn parse(text: &str) -> Result<ModelName, Failure> {
+    text.parse().map_err(|error| {
+        let hint = "write provider:model, for example ollama:llama3.1:8b or embedded:smollm2-135m";
+        Failure::new(FailureKind::Usage, error).hint(hint)
+    })
+}
+
+/// Returns the name that is recorded: the last part of a path, since no path of this machine may be hashed.
+pub(crate) fn recorded_name(name: &ModelName) -> String {
+    let is_file = matches!(name.provider, Provider::Scripted | Provider::Embedded);
+    let model = match name.model.rsplit_once('/') {
+        Some((_, last)) if is_file => last.to_owned(),
+        _ => name.model.clone(),
+    };
+    ModelName { model, ..name.clone() }.to_string()
+}
+
+/// Opens a model for calling.
+pub(crate) fn open_model(name: &ModelName, args: &ModelArgs) -> Result<Box<dyn Model>, Failure> {
+    match name.provider {
+        Provider::Scripted => Ok(Box::new(Scripted::open(&PathBuf::from(&name.model))?)),
+        #[cfg(feature = "live")]
+        Provider::Ollama => {
+            let address = args.base_url.clone().or_else(|| Host::variable("OLLAMA_HOST"));
+            let settings = crate::model::OllamaSettings { address, ..Default::default() };
+            Ok(Box::new(crate::model::Ollama::new(&name.model, &settings, &crate::model::Network::default())?))
+        }
+        other => {
+            let message = format!("this build cannot call the provider {other}");
+            Err(Failure::new(FailureKind::Environment, message).hint("build it with its default features"))
+        }
+    }
+}

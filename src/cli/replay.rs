@@ -1,0 +1,178 @@
+//! `replay`: performs a run again from the store and compares every byte.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::canon::RunId;
+use crate::solve::{self, Header, HeaderError, Live, OptionsError};
+use crate::store::{RunRow, Store};
+use crate::transcript::{Kind, Player, ReplayOutcome, TranscriptError};
+
+use super::args::Global;
+use super::runs::{find_run, open_store, short};
+use super::ui::{Tone, printable};
+use super::workbench::{Workbench, WorkbenchArgs};
+use super::{Exit, Failure, FailureKind, Host, Ui};
+
+/// Replays a run offline and compares every byte.
+///
+/// The same code runs as when the run was recorded; every model call and test execution comes from the store. No
+/// network client is constructed. The first difference is shown with event, JSON pointer, byte offset and a diff of
+/// both sides, and the exit code is 1.
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// Run: an id, a unique prefix of one, a name, or `last`.
+    #[arg(default_value = "last")]
+    run: String,
+    /// Really runs the tests again, with the recorded edits, and compares their normalised logs.
+    #[arg(long)]
+    tests: bool,
+    /// The task folder, or FILE.jsonl#ID, for --tests where the repository was not named in the run.
+    #[arg(long, value_name = "INSTANCE", requires = "tests")]
+    instance: Option<String>,
+    #[command(flatten)]
+    workbench: WorkbenchArgs,
+    /// Prints the outcome as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn replay(args: &ReplayArgs, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+    let store = open_store(&global.store)?;
+    let row = find_run(&store, &args.run)?;
+    let header = read_header(&store, &row)?;
+    let started = Host::now_us();
+    let outcome = if args.tests {
+        let instance = match &args.instance {
+            Some(reference) => super::solve::load_instance(reference)?,
+            None => header.instance.clone(),
+        };
+        let folder = scratch(&global.store, row.id);
+        let mut workbench = Workbench::set_up(&instance, &args.workbench, &folder, ui)?;
+        let outcome = replay_run(&store, row.id, &header, Some(workbench.live(Vec::new())), &[Kind::Test]);
+        workbench.tear_down(ui);
+        outcome?
+    } else {
+        replay_run(&store, row.id, &header, None, &[])?
+    };
+    let elapsed_us = Host::now_us().saturating_sub(started);
+    report(args, &store, &row, &outcome, elapsed_us, ui)
+}
+
+/// Returns the folder that live work on `run` happens in.
+pub(crate) fn scratch(store: &std::path::Path, run: RunId) -> PathBuf {
+    let folder = store.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
+    folder.join("work").join(run.to_string())
+}
+
+/// Reads what a replay starts from.
+pub(crate) fn read_header(store: &Store, row: &RunRow) -> Result<Header, Failure> {
+    solve::header(store, row.id).map_err(|error| match error {
+        HeaderError::Store(error) => error.into(),
+        HeaderError::Options(OptionsError::OtherOrchestration { .. }) => {
+            let hint = "its evidence can still be checked with `runproof store verify`; to replay it, use that version";
+            Failure::new(FailureKind::Below, error).hint(hint)
+        }
+        _ => Failure::new(FailureKind::Malformed, error),
+    })
+}
+
+/// Drives a recorded run over a player; `live` is needed only for kinds that are performed again.
+pub(crate) fn replay_run(
+    store: &Store,
+    run: RunId,
+    header: &Header,
+    live: Option<Live<'_>>,
+    again: &[Kind],
+) -> Result<ReplayOutcome, Failure> {
+    let mut player = Player::open(store, run)?.performing(again);
+    let ended = solve::run(&mut player, &header.instance, &header.options, live, &mut |_| {});
+    player.finish(ended.map(|_| ())).map_err(transcript_failure)
+}
+
+/// Returns how a failing transcript shows on the terminal.
+pub(crate) fn transcript_failure(error: TranscriptError) -> Failure {
+    match error {
+        TranscriptError::Store(error) => error.into(),
+        TranscriptError::Diverged(divergence) => Failure::new(FailureKind::Wanting, divergence),
+        TranscriptError::Act(failure) => {
+            let shown = Failure::new(FailureKind::Environment, failure.message);
+            match failure.hint {
+                Some(hint) => shown.hint(hint),
+                None => shown,
+            }
+        }
+        other => Failure::new(FailureKind::Malformed, other),
+    }
+}
+
+fn report(
+    args: &ReplayArgs,
+    store: &Store,
+    row: &RunRow,
+    outcome: &ReplayOutcome,
+    elapsed_us: u64,
+    ui: &mut Ui,
+) -> Result<Exit, Failure> {
+    let exit = if outcome.is_equal() { Exit::Sound } else { Exit::Wanting };
+    let not_recomputed = not_recomputed(args.tests);
+    if args.json {
+        let divergence = outcome.divergence.as_ref().map(|divergence| {
+            json!({
+                "event": divergence.event,
+                "kind": divergence.kind,
+                "what": divergence.what,
+                "pointer": divergence.pointer,
+                "offset": divergence.offset,
+                "recorded": divergence.around[0],
+                "replayed": divergence.around[1],
+                "diff": divergence.diff,
+                "remark": divergence.remark,
+            })
+        });
+        ui.json(&json!({
+            "run": row.id.to_string(),
+            "equal": outcome.is_equal(),
+            "events": outcome.events,
+            "performed_again": outcome.performed_again,
+            "raw_root": outcome.raw_root,
+            "canonical_root": outcome.canonical_root,
+            "not_recomputed": not_recomputed,
+            "elapsed_us": elapsed_us,
+            "divergence": divergence,
+        }))?;
+        return Ok(exit);
+    }
+    let id = short(store, row.id);
+    match &outcome.divergence {
+        None => {
+            let equal = ui.tone(Tone::Good, "equal to the byte");
+            let milliseconds = elapsed_us / 1000;
+            ui.data(format_args!("replay of {id}: {} events, {equal}, {milliseconds} ms, offline", outcome.events))?;
+            ui.data(format_args!("  raw root        {}", outcome.raw_root))?;
+            ui.data(format_args!("  canonical root  {}", outcome.canonical_root))?;
+            if args.tests {
+                ui.data(format_args!("  performed again {} test executions", outcome.performed_again))?;
+            }
+            ui.data(format_args!("  not recomputed  {}", not_recomputed.join(", ")))?;
+        }
+        Some(divergence) => {
+            let diverged = ui.tone(Tone::Bad, "diverged");
+            ui.data(format_args!("replay of {id}: {diverged} after {} equal events", outcome.events))?;
+            ui.data(printable(&divergence.to_string()))?;
+        }
+    }
+    Ok(exit)
+}
+
+/// What a replay takes from the recording.
+fn not_recomputed(tests: bool) -> Vec<&'static str> {
+    let mut taken = vec!["model identity", "base tree", "selection", "model calls"];
+    if !tests {
+        taken.push("test executions");
+    }
+    taken.push("git's word on the patch");
+    taken
+}

@@ -1,0 +1,313 @@
+//! `solve`: records a live run of our orchestrator on one instance.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::canon::RunId;
+use crate::instance::{self, Instance};
+use crate::model::ModelName;
+use crate::solve::{self, Fallback, Options, Outcome, OutcomeKind, TestsMode, orchestration_digest};
+use crate::store::{Access, Durability, NewAttempt, NewRun, RunEnd, RunStatus, Store};
+use crate::transcript::{Recorder, Retries, Roots, TranscriptError};
+
+use super::args::Global;
+use super::files::{self, Reports};
+use super::models::{ModelArgs, open_model, parse, recorded_name};
+use super::progress::Watcher;
+use super::replay::{read_header, scratch, transcript_failure};
+use super::runs::{find_run, short};
+use super::ui::Tone;
+use super::workbench::{Workbench, WorkbenchArgs};
+use super::{Exit, Failure, FailureKind, Host, Ui};
+
+/// Works on one instance until its tests are green, and records everything.
+///
+/// The loop: read full files, prompt, apply direct edits, run the tests at once, feed the failure back, up to six
+/// times. The run can be replayed offline with `runproof replay`.
+#[derive(Debug, Args)]
+pub(crate) struct SolveArgs {
+    /// Task folder, or FILE.jsonl#INSTANCE_ID.
+    #[arg(required_unless_present = "resume")]
+    instance: Option<String>,
+    /// Goes on with an interrupted run: a prefix of its id, its name, or `last`.
+    #[arg(long, value_name = "RUN")]
+    resume: Option<String>,
+    #[command(flatten)]
+    models: ModelArgs,
+    /// Stronger model for the hard cases, `provider:model`.
+    #[arg(long, value_name = "MODEL", env = "RUNPROOF_FALLBACK")]
+    fallback: Option<String>,
+    /// Attempts that the first model has before the fallback takes over.
+    #[arg(long, value_name = "K", default_value_t = 3, requires = "fallback")]
+    fallback_after: u32,
+    /// Attempts at most.
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100))]
+    attempts: u32,
+    /// Which tests drive the loop: `existing` ones, or the hidden ones too (`oracle`; every figure then says so).
+    #[arg(long, value_enum, default_value_t = TestsChoice::Existing)]
+    tests: TestsChoice,
+    /// Seed of every call; decoding is greedy, so it must not matter.
+    #[arg(long, default_value_t = 42)]
+    seed: u32,
+    /// Prompt and reply together, in tokens.
+    #[arg(long, value_name = "TOKENS", default_value_t = 16_384)]
+    context: u32,
+    /// The reply, in tokens.
+    #[arg(long, value_name = "TOKENS", default_value_t = 2_048)]
+    reply: u32,
+    /// Limit of one test run in seconds, where the instance names none.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1_800)]
+    timeout: u32,
+    #[command(flatten)]
+    workbench: WorkbenchArgs,
+    /// Name of the run, for people; the instance's id otherwise.
+    #[arg(long)]
+    name: Option<String>,
+    /// Folder for report.json, patch.diff and predictions.jsonl.
+    #[arg(long, value_name = "DIR", default_value = ".runproof/results")]
+    results: PathBuf,
+    /// Prints the outcome as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which tests drive the loop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum TestsChoice {
+    /// Tests that were there before the fix.
+    Existing,
+    /// The hidden tests too.
+    Oracle,
+}
+
+pub(crate) fn solve(args: &SolveArgs, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+    let mut store = Store::open(&global.store, Access::Create, Durability::Full)?;
+    let result = match &args.resume {
+        Some(run) => resume(args, run, global, &mut store, ui),
+        None => begin(args, global, &mut store, ui),
+    };
+    let closed = store.close().map_err(Failure::from);
+    let exit = result?;
+    closed.map(|()| exit)
+}
+
+fn begin(args: &SolveArgs, global: &Global, store: &mut Store, ui: &mut Ui) -> Result<Exit, Failure> {
+    let reference = args.instance.as_deref().unwrap_or_default();
+    let instance = load_instance(reference)?;
+    let name = args.models.name()?;
+    let options = options(args, &name)?;
+    let run = Host::new_run_id()?;
+    let label = args.name.clone().unwrap_or_else(|| instance.id.clone());
+    begin_run(store, run, &label, &instance, &options)?;
+    let job = Job { run, instance: &instance, options: &options, resumed: false };
+    live(args, &job, &name, global, store, ui)
+}
+
+fn resume(args: &SolveArgs, text: &str, global: &Global, store: &mut Store, ui: &mut Ui) -> Result<Exit, Failure> {
+    let row = find_run(store, text)?;
+    if row.status == RunStatus::Finished {
+        let failure = Failure::new(FailureKind::Usage, format!("the run {} has ended: {}", row.id, row.outcome));
+        return Err(failure.hint("`runproof replay` performs it again"));
+    }
+    let header = read_header(store, &row)?;
+    // The recorded instance knows no path of any machine; where the code lies has to be said again.
+    let instance = match &args.instance {
+        Some(reference) => load_instance(reference)?,
+        None => header.instance.clone(),
+    };
+    if instance.to_bytes() != header.instance.to_bytes() {
+        return Err(Failure::new(FailureKind::Usage, "the instance given is not the one that the run was begun with"));
+    }
+    let name = args.models.name_or(&header.options.model)?;
+    let job = Job { run: row.id, instance: &instance, options: &header.options, resumed: true };
+    live(args, &job, &name, global, store, ui)
+}
+
+/// Loads an instance; every mistake in it is named.
+pub(crate) fn load_instance(reference: &str) -> Result<Instance, Failure> {
+    Ok(instance::load(reference)?)
+}
+
+fn options(args: &SolveArgs, name: &ModelName) -> Result<Options, Failure> {
+    let fallback = match &args.fallback {
+        None => None,
+        Some(text) => {
+            let name = parse(text)?;
+            Some(Fallback { model: recorded_name(&name), after: args.fallback_after })
+        }
+    };
+    let arm = match &fallback {
+        None => format!("direct-{}", args.attempts),
+        Some(_) => format!("direct-{}+fallback", args.attempts),
+    };
+    Ok(Options {
+        arm,
+        model: recorded_name(name),
+        fallback,
+        tests: match args.tests {
+            TestsChoice::Existing => TestsMode::Existing,
+            TestsChoice::Oracle => TestsMode::Oracle,
+        },
+        attempts: args.attempts,
+        seed: args.seed,
+        context_tokens: args.context,
+        reply_tokens: args.reply,
+        constrained: true,
+        timeout_seconds: args.timeout,
+    })
+}
+
+/// Writes the run's row.
+pub(crate) fn begin_run(
+    store: &mut Store,
+    run: RunId,
+    name: &str,
+    instance: &Instance,
+    options: &Options,
+) -> Result<(), Failure> {
+    Ok(store.begin_run(&NewRun {
+        id: run,
+        name,
+        kind: "solve",
+        instance: &instance.id,
+        arm: &options.arm,
+        model: &options.model,
+        tests: options.tests.label(),
+        orchestration: &orchestration_digest().to_string(),
+        started_ms: Host::now_us() / 1000,
+    })?)
+}
+
+/// One run to be recorded.
+pub(crate) struct Job<'a> {
+    pub(crate) run: RunId,
+    pub(crate) instance: &'a Instance,
+    pub(crate) options: &'a Options,
+    /// Whether part of it is recorded already.
+    pub(crate) resumed: bool,
+}
+
+fn live(
+    args: &SolveArgs,
+    job: &Job<'_>,
+    name: &ModelName,
+    global: &Global,
+    store: &mut Store,
+    ui: &mut Ui,
+) -> Result<Exit, Failure> {
+    let mut models = vec![open_model(name, &args.models)?];
+    if let Some(fallback) = &args.fallback {
+        models.push(open_model(&parse(fallback)?, &args.models.for_fallback())?);
+    }
+    let folder = scratch(&global.store, job.run);
+    let mut workbench = match Workbench::set_up(job.instance, &args.workbench, &folder, ui) {
+        Ok(workbench) => workbench,
+        Err(failure) => {
+            end_failed(store, job)?;
+            return Err(failure);
+        }
+    };
+    ui.say(format_args!(
+        "run {}  {}  {}  {}",
+        short(store, job.run),
+        job.instance.id,
+        job.options.model,
+        job.options.tests.label()
+    ));
+    let outcome = record(job, workbench.live(models), store, ui);
+    workbench.tear_down(ui);
+    let (outcome, roots) = outcome?;
+    let reports = files::write(&args.results, job, &outcome, &roots)?;
+    report(args, job, store, &outcome, &roots, &reports, ui)
+}
+
+/// Records one run to its end and closes its row.
+pub(crate) fn record(
+    job: &Job<'_>,
+    live: crate::solve::Live<'_>,
+    store: &mut Store,
+    ui: &mut Ui,
+) -> Result<(Outcome, Roots), Failure> {
+    let mut watcher = Watcher::new(&job.instance.id, ui);
+    let mut recorder = match job.resumed {
+        true => Recorder::resume(store, job.run, Host::clock(), Retries::default())?,
+        false => Recorder::new(store, job.run, Host::clock(), Retries::default()),
+    };
+    let result = solve::run(&mut recorder, job.instance, job.options, Some(live), &mut |step| watcher.step(step));
+    watcher.finish();
+    let roots = recorder.roots().clone();
+    match result {
+        Ok(outcome) => {
+            for attempt in &outcome.attempts {
+                let codes = serde_json::to_string(&attempt.codes).unwrap_or_default();
+                let word = if attempt.green { "green" } else { "red" };
+                store.record_attempt(job.run, &NewAttempt { number: attempt.number, outcome: word, codes: &codes })?;
+            }
+            end(store, job, RunStatus::Finished, outcome.kind.word(), &roots, outcome.attempts.len())?;
+            Ok((outcome, roots))
+        }
+        Err(error) => {
+            // The store itself may be what failed; then the row stays open, and the run can be resumed.
+            if !matches!(error, TranscriptError::Store(_)) {
+                end(store, job, RunStatus::Failed, "failed", &roots, 0)?;
+            }
+            let failure = transcript_failure(error);
+            let hint = failure.hint.clone().unwrap_or_default();
+            let resume = format!("then go on with `runproof solve --resume {}`", job.run);
+            Err(failure.hint(format!("{hint}{}{resume}", if hint.is_empty() { "" } else { "; " })))
+        }
+    }
+}
+
+fn end_failed(store: &mut Store, job: &Job<'_>) -> Result<(), Failure> {
+    end(store, job, RunStatus::Failed, "failed", &Roots::default(), 0)
+}
+
+fn end(
+    store: &mut Store,
+    job: &Job<'_>,
+    status: RunStatus,
+    outcome: &str,
+    roots: &Roots,
+    attempts: usize,
+) -> Result<(), Failure> {
+    Ok(store.finish_run(
+        job.run,
+        &RunEnd {
+            status,
+            outcome,
+            attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
+            raw_root: roots.raw(),
+            canonical_root: roots.canonical(),
+            finished_ms: Host::now_us() / 1000,
+        },
+    )?)
+}
+
+fn report(
+    args: &SolveArgs,
+    job: &Job<'_>,
+    store: &Store,
+    outcome: &Outcome,
+    roots: &Roots,
+    reports: &Reports,
+    ui: &mut Ui,
+) -> Result<Exit, Failure> {
+    let exit = if outcome.kind == OutcomeKind::Resolved { Exit::Sound } else { Exit::Wanting };
+    if args.json {
+        ui.json(&files::outcome_json(job, outcome, roots))?;
+        return Ok(exit);
+    }
+    let id = short(store, job.run);
+    let tone = if exit == Exit::Sound { Tone::Good } else { Tone::Bad };
+    let word = ui.tone(tone, outcome.kind.word());
+    let reason = if outcome.reason.is_empty() { String::new() } else { format!(": {}", outcome.reason) };
+    let label = job.options.tests.label();
+    ui.data(format_args!("{}  {word}{reason}  after {} attempts  ({label})", job.instance.id, outcome.attempts.len()))?;
+    ui.data(format_args!("  run             {id}  (`runproof replay {id}`, `runproof show {id}`)"))?;
+    ui.data(format_args!("  canonical root  {}", roots.canonical()))?;
+    ui.data(format_args!("  report          {}", reports.report.display()))?;
+    ui.data(format_args!("  predictions     {}", reports.predictions.display()))?;
+    Ok(exit)
+}

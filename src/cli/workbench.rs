@@ -1,0 +1,114 @@
+//! Sets up what a live run works with: repository, worktree, sandbox, environment.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::gate::environment::{Environments, Recipe};
+use crate::gate::{Level, Sandbox};
+use crate::instance::{Instance, Repository};
+use crate::model::Model;
+use crate::solve::Live;
+use crate::workspace::{Git, Origin, Repos, Worktree};
+
+use super::{Failure, FailureKind, Host, Ui};
+
+/// Options of every verb that runs tests.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct WorkbenchArgs {
+    /// Folder of clones (owner__name, owner+name or owner/name), or NAME=PATH of one; may be repeated.
+    #[arg(long, value_name = "DIR|NAME=PATH", env = "RUNPROOF_REPOS", value_delimiter = ',')]
+    pub(crate) repos: Vec<String>,
+    /// Folder of the environments that `runproof prepare` builds.
+    #[arg(long = "env", value_name = "DIR", default_value = ".runproof/environments", env = "RUNPROOF_ENV")]
+    pub(crate) environments: PathBuf,
+    /// How tests are kept from the rest of the machine; `none` must be asked for.
+    #[arg(long, value_enum, default_value_t = SandboxChoice::Auto)]
+    pub(crate) sandbox: SandboxChoice,
+}
+
+/// The levels of isolation that can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum SandboxChoice {
+    /// The strongest that this machine allows, and at least namespaces.
+    Auto,
+    /// No isolation: tests can read and write what you can.
+    None,
+}
+
+/// Everything that a live run holds, to be taken down after it.
+pub(crate) struct Workbench {
+    folder: PathBuf,
+    worktree: Worktree,
+    sandbox: Sandbox,
+    environment: Option<PathBuf>,
+}
+
+impl Workbench {
+    /// Lays out the base of `instance` below `folder`, which must not exist yet.
+    pub(crate) fn set_up(instance: &Instance, args: &WorkbenchArgs, folder: &Path, ui: &Ui) -> Result<Self, Failure> {
+        let git = Git::find(&Host::search_path())?;
+        let origin = origin(instance, args, &git)?;
+        let environment = environment(instance, args)?;
+        let folder = Host::working_folder()?.join(folder);
+        // A run that was cut off leaves its worktree behind; whatever it holds, it is laid out anew.
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).map_err(|error| cannot(&folder, &error))?;
+        }
+        std::fs::create_dir_all(&folder).map_err(|error| cannot(&folder, &error))?;
+        let level = match args.sandbox {
+            SandboxChoice::Auto => None,
+            SandboxChoice::None => Some(Level::None),
+        };
+        let scratch = folder.join("scratch");
+        std::fs::create_dir(&scratch).map_err(|error| cannot(&scratch, &error))?;
+        let sandbox = Sandbox::open(level, &Host::program()?, &scratch, &Host::search_path())?;
+        if sandbox.level() == Level::None {
+            ui.warn("tests run without a sandbox: they can read and write what you can");
+        }
+        let worktree = Worktree::create(&git, &origin, instance.base_commit.as_deref(), &folder.join("worktree"))?;
+        Ok(Self { folder, worktree, sandbox, environment })
+    }
+
+    /// Lends everything to a run.
+    pub(crate) fn live<'a>(&'a mut self, models: Vec<Box<dyn Model + 'a>>) -> Live<'a> {
+        Live { worktree: &mut self.worktree, sandbox: &self.sandbox, environment: self.environment.as_deref(), models }
+    }
+
+    /// Removes the worktree.
+    pub(crate) fn tear_down(self, ui: &Ui) {
+        if let Err(error) = std::fs::remove_dir_all(&self.folder) {
+            ui.warn(format_args!("the worktree at {} could not be removed: {error}", self.folder.display()));
+        }
+    }
+}
+
+fn cannot(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(FailureKind::Environment, format!("cannot prepare {}: {error}", path.display()))
+}
+
+/// Finds where the code of an instance comes from.
+fn origin(instance: &Instance, args: &WorkbenchArgs, git: &Git) -> Result<Origin, Failure> {
+    match &instance.repository {
+        Repository::Named(name) => {
+            let repos = Repos::from_arguments(&args.repos);
+            Ok(Origin::Clone(repos.find(git, name, instance.mirror.as_deref())?))
+        }
+        Repository::Path(path) => Ok(Origin::Clone(path.clone())),
+        Repository::Bundle(path) => Ok(Origin::Bundle(path.clone())),
+        Repository::Folder(path) => Ok(Origin::Folder(path.clone())),
+    }
+}
+
+/// Finds the prepared environment that an instance names.
+fn environment(instance: &Instance, args: &WorkbenchArgs) -> Result<Option<PathBuf>, Failure> {
+    let Some(python) = &instance.env_python else { return Ok(None) };
+    let recipe = Recipe::new(python, &instance.env_packages)?;
+    let folder = Host::working_folder()?.join(&args.environments);
+    if let Some(found) = Environments::new(&folder).find(&recipe.name()) {
+        return Ok(Some(found));
+    }
+    let name = instance.env.as_deref().unwrap_or(&instance.id);
+    let failure = Failure::new(FailureKind::Environment, format!("the environment {name} is not built"));
+    Err(failure.hint("build it with `runproof prepare INSTANCES`"))
+}

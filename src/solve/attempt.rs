@@ -1,0 +1,260 @@
+//! One attempt: prompt → reply → edits → tests, and what it leaves for the next one.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::canon::{Blake3, Tree, TreeEntry};
+use crate::edit::{self, Change, Code, Proposal, Refusal};
+use crate::gate::{self, TestReport};
+use crate::instance::Hidden;
+use crate::model::{self, Constraint, ConstraintFile, Identity, Limits, Provider, Reply, Request, Sampling, Stop};
+use crate::prompt::{self, AttemptNote, Prompt};
+use crate::transcript::{Kind, Normaliser};
+
+use super::live::Changes;
+use super::protected::is_protected;
+use super::steps::{
+    Baseline, FAILURE_TEXT, Interruption, ShownFile, Solver, invalid, object, report_bytes, summary, verdict_data,
+};
+use super::watch::{Phase, Step};
+
+/// Where an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptEnd {
+    /// The reply was refused; the tree is as it was.
+    Refused,
+    /// The reply equals an earlier one; it was not tested again.
+    Repeated,
+    /// The edits were applied and the tests judged them.
+    Tested,
+}
+
+/// What came of one attempt.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// Number, from 1.
+    pub number: u32,
+    /// Whether the fallback model was asked.
+    pub fallback: bool,
+    /// Where it ended.
+    pub end: AttemptEnd,
+    /// Whether the green gate passed.
+    pub green: bool,
+    /// Codes of the normalisations, refusals and gate findings, in order.
+    pub codes: Vec<String>,
+    /// One line about what came of it.
+    pub summary: String,
+    /// What the next prompt is told in full.
+    pub detail: String,
+    /// The diff against the base tree, empty when refused.
+    pub patch: Vec<u8>,
+    /// Tokens of prompt and reply, as the provider counts them.
+    pub tokens: [Option<u32>; 2],
+    /// The files changed.
+    pub(super) changes: Changes,
+    /// What the tests said; empty when nothing was tested.
+    pub(super) report: TestReport,
+}
+
+impl Attempt {
+    fn note(&self) -> AttemptNote {
+        AttemptNote {
+            number: self.number,
+            outcome: self.summary.clone(),
+            codes: self.codes.clone(),
+            detail: self.detail.clone(),
+            patch: String::from_utf8_lossy(&self.patch).into_owned(),
+        }
+    }
+}
+
+/// Returns the tree that `changes` make of `base`.
+pub(super) fn tree_after(base: &Tree, changes: &Changes) -> Tree {
+    let mut tree = base.clone();
+    for (path, change) in changes {
+        match change {
+            Change::Remove => tree.remove(path),
+            Change::Write { bytes, mode } => {
+                let entry = TreeEntry { mode: *mode, digest: Blake3::of(bytes), size: bytes.len() as u64 };
+                tree.insert(path.clone(), entry)
+            }
+        };
+    }
+    tree
+}
+
+impl Solver<'_, '_> {
+    /// Makes one attempt from the verified base tree.
+    pub(super) fn attempt(
+        &mut self,
+        models: &[Identity],
+        base: &Tree,
+        baseline: &Baseline,
+        files: &[ShownFile],
+        earlier: &[Attempt],
+    ) -> Result<Attempt, Interruption> {
+        let number = u32::try_from(earlier.len()).unwrap_or(u32::MAX) + 1;
+        self.check_pristine(base, &format!("attempt {number}"))?;
+        let which = self.model_for(number, models);
+        let prompt = self.prompt(baseline, files, earlier)?;
+        let reply = self.ask(number, which, &models[which], &prompt)?;
+        let mut attempt = Attempt {
+            number,
+            fallback: which > 0,
+            end: AttemptEnd::Refused,
+            green: false,
+            codes: Vec::new(),
+            summary: String::new(),
+            detail: String::new(),
+            patch: Vec::new(),
+            tokens: [reply.prompt_tokens, reply.completion_tokens],
+            changes: Changes::new(),
+            report: TestReport::default(),
+        };
+        let read = self.read_edits(number, base, files, &prompt, &reply)?;
+        match read {
+            Ok(proposal) => self.judge(&mut attempt, base, baseline, proposal)?,
+            Err(refusal) => self.refuse(&mut attempt, refusal)?,
+        }
+        Ok(attempt)
+    }
+
+    /// Returns which model attempt `number` asks.
+    fn model_for(&self, number: u32, models: &[Identity]) -> usize {
+        let fallback = self.options.fallback.as_ref().is_some_and(|fallback| number > fallback.after);
+        usize::from(fallback).min(models.len() - 1)
+    }
+
+    fn prompt(&self, baseline: &Baseline, files: &[ShownFile], earlier: &[Attempt]) -> Result<Prompt, Interruption> {
+        let notes: Vec<AttemptNote> = earlier.iter().map(Attempt::note).collect();
+        let input = prompt::Input {
+            instance: self.instance,
+            files,
+            feedback: &notes,
+            failing: &baseline.failing,
+            skills: &[],
+            budget: self.budget(),
+        };
+        prompt::build(&input).map_err(|error| invalid(&error))
+    }
+
+    fn ask(&mut self, number: u32, which: usize, model: &Identity, prompt: &Prompt) -> Result<Reply, Interruption> {
+        self.began(Phase::Reply, number);
+        let constrained = self.options.constrained && model.provider == Provider::Embedded;
+        let files = prompt.constraint.iter().map(|(path, lines)| ConstraintFile { path: path.clone(), lines: *lines });
+        let request = Request {
+            model: model.clone(),
+            messages: prompt.messages.clone(),
+            sampling: Sampling::greedy(self.options.seed),
+            limits: Limits {
+                context_tokens: self.options.context_tokens.min(model.context.unwrap_or(u32::MAX)),
+                max_tokens: self.options.reply_tokens,
+            },
+            constraint: constrained.then(|| Constraint { files: files.collect() }),
+        };
+        let normalise =
+            |sent: &[u8], raw: &[u8]| model::normalise(&request, sent, raw).map_err(|error| error.to_string());
+        let normaliser = Normaliser { name: model::normaliser(model.provider), apply: &normalise };
+        let bytes = self.perform(Kind::ModelCall, &request.to_bytes(), normaliser, |live, watch| {
+            live.call(which, &request, &mut |progress| {
+                watch(Step::Tokens { prompt: progress.prompt_tokens, reply: progress.tokens });
+            })
+        })?;
+        let reply = Reply::from_bytes(&bytes).map_err(|error| invalid(&error))?;
+        let tokens = reply.completion_tokens.map_or_else(String::new, |tokens| format!("{tokens} tokens"));
+        self.ended(Phase::Reply, number, tokens);
+        Ok(reply)
+    }
+
+    /// Reads the reply as edits of the base tree; a reply seen before is refused without a look.
+    fn read_edits(
+        &mut self,
+        number: u32,
+        base: &Tree,
+        files: &[ShownFile],
+        prompt: &Prompt,
+        reply: &Reply,
+    ) -> Result<Result<Proposal, Refusal>, Interruption> {
+        let digest = Blake3::of(reply.text.as_bytes());
+        if let Some(earlier) = self.seen.get(&digest) {
+            return Ok(Err(Refusal::repeated(*earlier)));
+        }
+        self.seen.insert(digest, number);
+        let shown = files.iter().filter(|(path, _)| prompt.shown.contains(path)).cloned().collect();
+        let hidden = self.hidden_paths.clone();
+        let context = edit::Context {
+            tree: base,
+            shown: &shown,
+            cut_off: reply.stop == Stop::Length,
+            protected: &|path| is_protected(&hidden, path),
+            limits: edit::Limits::default(),
+        };
+        // The parser may want a file that was not shown. Reading is an event, so a failure is kept and raised after.
+        let mut failed = None;
+        let proposed = edit::propose(reply.text.as_bytes(), &context, &mut |path| {
+            base.get(path)?;
+            self.read(path).map_err(|error| failed = Some(error)).ok()
+        });
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(proposed),
+        }
+    }
+
+    fn refuse(&mut self, attempt: &mut Attempt, refusal: Refusal) -> Result<(), Interruption> {
+        attempt.end = if refusal.code == Code::Repeat { AttemptEnd::Repeated } else { AttemptEnd::Refused };
+        attempt.codes = refusal.codes.iter().chain([&refusal.code]).map(|code| code.as_str().to_owned()).collect();
+        attempt.summary = format!("the answer was refused ({}): {}", refusal.code.as_str(), refusal.message);
+        attempt.detail = refusal.excerpt.clone();
+        let data = object(json!({"attempt": attempt.number, "accepted": false, "codes": attempt.codes}));
+        self.transcript.note(Kind::Edit, &data, &[("refusal", &refusal.to_bytes())])?;
+        self.ended(Phase::Edits, attempt.number, format!("{} {}", refusal.code.as_str(), refusal.message));
+        Ok(())
+    }
+
+    /// Tests a proposal at once and judges what came.
+    fn judge(
+        &mut self,
+        attempt: &mut Attempt,
+        base: &Tree,
+        baseline: &Baseline,
+        proposal: Proposal,
+    ) -> Result<(), Interruption> {
+        let before = |path: &str| Some((self.known.get(path)?.clone(), base.get(path)?.mode));
+        attempt.patch = edit::patch(&before, &proposal);
+        attempt.codes = proposal.codes.iter().map(|code| code.as_str().to_owned()).collect();
+        attempt.end = AttemptEnd::Tested;
+        let data = object(json!({"attempt": attempt.number, "accepted": true, "codes": attempt.codes}));
+        let edits = proposal.to_bytes();
+        self.transcript.note(Kind::Edit, &data, &[("edits", &edits), ("patch", &attempt.patch)])?;
+        let paths: Vec<&str> = proposal.changes.keys().map(String::as_str).collect();
+        self.ended(Phase::Edits, attempt.number, format!("{} {}", attempt.codes.join(" "), paths.join(" ")));
+
+        self.began(Phase::Tests, attempt.number);
+        let command = self.instance.test_command.clone().unwrap_or_default();
+        let tree = proposal.result.digest();
+        let tested = self.test("attempt", attempt.number, &command, tree, &proposal.changes, &Hidden::None)?;
+        let verdict = gate::green(&baseline.expected, &baseline.report, &tested.report);
+        attempt.green = verdict.passed;
+        attempt.summary = format!(
+            "{}; {} fixed, {} still failing, {} newly failing",
+            summary(&tested.report),
+            verdict.fixed.len(),
+            verdict.still_failing.len(),
+            verdict.newly_failing.len()
+        );
+        let mut names = verdict.still_failing.clone();
+        names.extend(verdict.newly_failing.iter().cloned());
+        attempt.detail = gate::failure_text(self.parser, &tested.execution, &names, FAILURE_TEXT);
+        attempt.codes.extend(verdict.codes.iter().cloned());
+        attempt.changes = proposal.changes;
+        let mut data = verdict_data("green", attempt.number, verdict.passed, &verdict.codes);
+        data.insert("still_failing".into(), json!(verdict.still_failing));
+        data.insert("newly_failing".into(), json!(verdict.newly_failing));
+        self.transcript.note(Kind::Verdict, &data, &[("report", &report_bytes(&tested.report))])?;
+        attempt.report = tested.report;
+        self.ended(Phase::Tests, attempt.number, attempt.summary.clone());
+        Ok(())
+    }
+}

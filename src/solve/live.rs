@@ -1,0 +1,167 @@
+//! The hands of a live run: worktree, sandbox, models. A replay has none.
+//!
+//! Every act here stands on its own: it lays the worktree out anew before it looks or tests. So an attempt never works
+//! on another one's debris, and an interrupted run goes on without knowing where the worktree was left.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use crate::canon::{Blake3, FileMode, Tree, json as canonical};
+use crate::edit::Change;
+use crate::gate::{self, Sandbox, TestRequest};
+use crate::instance::Hidden;
+use crate::model::{Model, ModelError, Progress, Request};
+use crate::transcript::{ActFailure, Done, Retry};
+use crate::workspace::{self, Worktree};
+
+/// What a live run works with.
+pub struct Live<'a> {
+    /// The worktree, laid out from the instance's base.
+    pub worktree: &'a mut Worktree,
+    /// Where tests run.
+    pub sandbox: &'a Sandbox,
+    /// The prepared environment that the instance names.
+    pub environment: Option<&'a Path>,
+    /// The model and, if there is one, its fallback.
+    pub models: Vec<Box<dyn Model + 'a>>,
+}
+
+/// The changes of a proposal, as [`crate::edit::propose`] gives them.
+pub(super) type Changes = BTreeMap<String, Change>;
+
+impl<'a> Live<'a> {
+    /// Lays out the base tree, the hidden tests over it where they are visible, and then the changes.
+    fn lay_out(&mut self, hidden: &Hidden, changes: &Changes) -> Result<(), ActFailure> {
+        self.worktree.restore().map_err(environment)?;
+        self.lay_over(hidden)?;
+        let changes = changes.iter().map(|(path, change)| match change {
+            Change::Write { bytes, mode } => (path.clone(), Some((bytes.clone(), *mode))),
+            Change::Remove => (path.clone(), None),
+        });
+        self.worktree.write(&changes.collect()).map_err(environment)
+    }
+
+    /// Lays tests over whatever is there.
+    fn lay_over(&mut self, hidden: &Hidden) -> Result<(), ActFailure> {
+        match hidden {
+            Hidden::None => Ok(()),
+            Hidden::TestPatch(patch) => self.worktree.apply_patch(patch.as_bytes()).map_err(environment),
+            Hidden::Overlay(files) => {
+                let files = files.iter().map(|(path, bytes)| (path.clone(), Some((bytes.clone(), FileMode::Regular))));
+                self.worktree.write(&files.collect()).map_err(environment)
+            }
+        }
+    }
+
+    pub(super) fn tree(&mut self, hidden: &Hidden) -> Result<Done, ActFailure> {
+        self.lay_out(hidden, &Changes::new())?;
+        Ok(raw(self.worktree.tree().map_err(environment)?.to_bytes()))
+    }
+
+    pub(super) fn tree_digest(&mut self, hidden: &Hidden) -> Result<Done, ActFailure> {
+        self.lay_out(hidden, &Changes::new())?;
+        let digest = self.worktree.tree().map_err(environment)?.digest();
+        Ok(raw(digest.to_string().into_bytes()))
+    }
+
+    pub(super) fn read(&mut self, path: &str, hidden: &Hidden) -> Result<Done, ActFailure> {
+        self.lay_out(hidden, &Changes::new())?;
+        self.worktree.read(path).map(raw).map_err(environment)
+    }
+
+    pub(super) fn rank(
+        &mut self,
+        tree: &Tree,
+        query: &workspace::Query,
+        most: usize,
+        hidden: &Hidden,
+    ) -> Result<Done, ActFailure> {
+        self.lay_out(hidden, &Changes::new())?;
+        let worktree = &self.worktree;
+        let ranked = workspace::rank(tree, &mut |path| worktree.read(path).ok(), query);
+        let listed: Vec<Value> =
+            ranked.iter().take(most).map(|file| json!({"path": file.path, "score": file.score})).collect();
+        canonical::to_bytes(&listed).map(raw).map_err(|error| ActFailure::fatal(error.to_string()))
+    }
+
+    pub(super) fn test(
+        &mut self,
+        request: &TestRequest,
+        hidden: &Hidden,
+        late: &Hidden,
+        changes: &Changes,
+    ) -> Result<Done, ActFailure> {
+        self.lay_out(hidden, changes)?;
+        let found = self.worktree.tree().map_err(environment)?.digest();
+        if found != request.tree {
+            return Err(ActFailure::fatal(format!(
+                "the worktree holds the tree {found} where {} was laid out",
+                request.tree
+            )));
+        }
+        self.lay_over(late)?;
+        let execution = gate::run(self.sandbox, &self.worktree.root(), self.environment, request)
+            .map_err(|error| ActFailure::fatal(error.to_string()))?;
+        Ok(raw(execution.to_bytes()))
+    }
+
+    /// Applies a patch with git in a fresh layout of the base; a refusal is an answer, not a failure.
+    pub(super) fn check_patch(&mut self, patch: &[u8], hidden: &Hidden) -> Result<Done, ActFailure> {
+        self.lay_out(hidden, &Changes::new())?;
+        let verdict = match self.worktree.apply_patch(patch) {
+            Ok(()) => json!({"accepted": true, "tree": self.worktree.tree().map_err(environment)?.digest()}),
+            Err(error) => json!({"accepted": false, "reason": error.to_string()}),
+        };
+        canonical::to_bytes(&verdict).map(raw).map_err(|error| ActFailure::fatal(error.to_string()))
+    }
+
+    pub(super) fn resolve(&mut self, which: usize) -> Result<Done, ActFailure> {
+        self.model(which)?.resolve().map(done).map_err(|error| failure(&error))
+    }
+
+    pub(super) fn call(
+        &mut self,
+        which: usize,
+        request: &Request,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Done, ActFailure> {
+        self.model(which)?.call(request, progress).map(done).map_err(|error| failure(&error))
+    }
+
+    fn model(&mut self, which: usize) -> Result<&mut (dyn Model + 'a), ActFailure> {
+        // A replay that runs only the tests again has no model.
+        let model = self.models.get_mut(which).ok_or_else(|| ActFailure::fatal("this replay has no model to call"))?;
+        Ok(model.as_mut())
+    }
+}
+
+fn raw(bytes: Vec<u8>) -> Done {
+    Done { sent: None, raw: bytes, observation: Map::new() }
+}
+
+fn environment(error: workspace::WorkspaceError) -> ActFailure {
+    ActFailure::fatal(error.to_string())
+}
+
+/// The digest that a tree check observed.
+pub(super) fn observed_digest(reply: &[u8]) -> Option<Blake3> {
+    std::str::from_utf8(reply).ok()?.parse().ok()
+}
+
+fn done(answer: crate::model::Answer) -> Done {
+    let sent = (!answer.sent.is_empty()).then_some(answer.sent);
+    Done { sent, raw: answer.raw, observation: answer.observation }
+}
+
+fn failure(error: &ModelError) -> ActFailure {
+    let (sent, raw) = error.partial();
+    ActFailure {
+        message: error.to_string(),
+        hint: error.hint(),
+        retry: error.retry().map(|retry| Retry { after: retry.after }),
+        sent: (!sent.is_empty()).then(|| sent.to_vec()),
+        raw: raw.to_vec(),
+    }
+}

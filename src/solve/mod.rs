@@ -1,0 +1,29 @@
+//! The attempt loop: full files → prompt → direct edits → tests at once → the failure fed back.
+//!
+//! [`run`] is the loop, one line a step. It works over a [`crate::transcript::Transcript`], so the same code records
+//! a live run and replays it; [`Live`] holds the hands that only a live run has. [`Options`] is everything that a
+//! run's course depends on besides its instance; it is the run's first event, and a replay reads it back from there.
+//!
+//! Not here: many instances (`campaign`), what a run's events are worth (`rung`), anything on the terminal (`cli`).
+
+mod attempt;
+mod live;
+mod options;
+mod orchestration;
+mod outcome;
+mod protected;
+mod replay;
+mod run;
+mod steps;
+mod tests_mode;
+mod watch;
+
+pub use attempt::{Attempt, AttemptEnd};
+pub use live::Live;
+pub use options::{Fallback, Options, OptionsError};
+pub use orchestration::{FORMAT, orchestration_digest};
+pub use outcome::{Outcome, OutcomeKind};
+pub use replay::{Header, HeaderError, header};
+pub use run::run;
+pub use tests_mode::TestsMode;
+pub use watch::{Phase, Step};
