@@ -45,6 +45,8 @@ enum Verb {
     Show(super::show::ShowArgs),
     /// Compares two runs event by event in canonical form.
     Diff(super::diff::DiffArgs),
+    /// Builds the virtual environments that instances name.
+    Prepare(super::prepare::PrepareArgs),
     /// Prints a completion script for a shell.
     Completions(super::completions::CompletionsArgs),
 }
@@ -58,6 +60,7 @@ pub(super) fn dispatch(cli: Cli, ui: &mut Ui) -> Result<Exit, Failure> {
         Verb::Log(args) => super::log::log(&args, &global, ui),
         Verb::Show(args) => super::show::show(&args, &global, ui),
         Verb::Diff(args) => super::diff::diff(&args, &global, ui),
+        Verb::Prepare(args) => super::prepare::prepare(&args, &global, ui),
         Verb::Completions(args) => super::completions::completions(&args, &global, ui),
     }
 }

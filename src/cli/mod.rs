@@ -14,6 +14,7 @@ mod hints;
 mod host;
 mod log;
 mod models;
+mod prepare;
 mod progress;
 mod replay;
 mod runs;

@@ -1,0 +1,192 @@
+//! Runs both gates on real instances with their known fix: red before it, green after it, the same canonical log twice.
+//!
+//! `cargo run --example gates -- INSTANCES.jsonl --repos DIR --env DIR [--id ID]… [--level LEVEL] [--twice]`, after
+//! `runproof prepare INSTANCES.jsonl --env DIR`. Instances whose clone or environment is missing are named as skipped.
+//! Exit 1 if a gate does not say what it should, or if nothing was run.
+#![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "an example is its own command line")]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use runproof::canon::Blake3;
+use runproof::gate::environment::{Environments, Recipe, generated_files};
+use runproof::gate::{Expected, Parser, Sandbox, TestReport, TestRequest, green, normalise, red, report, run};
+use runproof::instance::{Hidden, Instance, Repository, load_all};
+use runproof::workspace::{Git, Origin, Repos, Worktree};
+
+struct Options {
+    instances: PathBuf,
+    repos: Vec<String>,
+    env: PathBuf,
+    ids: Vec<String>,
+    level: Option<String>,
+    twice: bool,
+}
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> ExitCode {
+    match check_all() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            println!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check_all() -> Outcome<bool> {
+    let options = options()?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let git = Git::find(&path)?;
+    let repos = Repos::from_arguments(&options.repos);
+    let environments = Environments::new(&options.env);
+    let program = std::env::current_exe()?;
+    let folder = program.parent().and_then(Path::parent).ok_or("no build folder")?;
+    let scratch = tempfile::tempdir()?;
+    let level = options.level.as_deref().map(str::parse).transpose()?;
+    let sandbox = Sandbox::open(level, &folder.join("runproof"), scratch.path(), &path)?;
+    println!("git {}, sandbox {}", git.version(), sandbox.level());
+    let (mut sound, mut wrong, mut skipped) = (0, 0, 0);
+    for instance in load_all(&options.instances)? {
+        if !options.ids.is_empty() && !options.ids.contains(&instance.id) {
+            continue;
+        }
+        let at = scratch.path().join("worktree");
+        match check(&git, &repos, &environments, &sandbox, &instance, &at, options.twice) {
+            Ok(Some(true)) => sound += 1,
+            Ok(Some(false)) => wrong += 1,
+            Ok(None) => skipped += 1,
+            Err(error) => {
+                println!("{}: error: {error}", instance.id);
+                wrong += 1;
+            }
+        }
+        std::fs::remove_dir_all(&at).ok();
+    }
+    println!("{sound} sound, {wrong} wrong, {skipped} SKIPPED");
+    Ok(wrong == 0 && sound > 0)
+}
+
+fn check(
+    git: &Git,
+    repos: &Repos,
+    environments: &Environments,
+    sandbox: &Sandbox,
+    instance: &Instance,
+    at: &Path,
+    twice: bool,
+) -> Outcome<Option<bool>> {
+    let id = &instance.id;
+    let (Repository::Named(repo), Some(python)) = (&instance.repository, &instance.env_python) else {
+        println!("{id}: SKIPPED: it names no repository or no environment");
+        return Ok(None);
+    };
+    let origin = match repos.find(git, repo, instance.mirror.as_deref()) {
+        Ok(origin) => origin,
+        Err(error) => {
+            println!("{id}: SKIPPED: {error}");
+            return Ok(None);
+        }
+    };
+    let name = Recipe::new(python, &instance.env_packages)?.name();
+    let Some(environment) = environments.find(&name) else {
+        println!("{id}: SKIPPED: environment {name} is not prepared");
+        return Ok(None);
+    };
+    let (command, Hidden::TestPatch(test_patch)) =
+        (instance.test_command.clone().unwrap_or_default(), &instance.hidden)
+    else {
+        println!("{id}: SKIPPED: it has no test patch");
+        return Ok(None);
+    };
+    let parser = Parser::guess(instance.log_parser.as_deref(), &command, repo).ok_or("no parser for its log")?;
+    let started = Instant::now();
+    let mut worktree = Worktree::create(git, &Origin::Clone(origin), instance.base_commit.as_deref(), at)?;
+    let created = started.elapsed().as_millis();
+    let request = |tree: Blake3, stage: &str| TestRequest {
+        command: command.clone(),
+        env: instance.test_env.clone(),
+        environment: Some(name.clone()),
+        generated: generated_files(repo, &instance.version),
+        timeout_seconds: instance.timeout_seconds.unwrap_or(600),
+        log_cap: 64 << 20,
+        tree,
+        stage: stage.to_owned(),
+    };
+    let test = |worktree: &Worktree, stage: &str| -> Outcome<(TestReport, Blake3, f64)> {
+        let request = request(worktree.tree()?.digest(), stage);
+        let started = Instant::now();
+        let execution = run(sandbox, &worktree.root(), Some(&environment), &request)?;
+        let seconds = started.elapsed().as_secs_f64();
+        let canonical = normalise(&execution.to_bytes())?;
+        if let Some(folder) = std::env::var_os("GATES_LOGS") {
+            std::fs::write(Path::new(&folder).join(format!("{id}.{stage}.log")), &canonical)?;
+        }
+        Ok((report(parser, &canonical), Blake3::of(&canonical), seconds))
+    };
+    worktree.apply_patch(test_patch.as_bytes())?;
+    let expected =
+        Expected::Lists { fail_to_pass: instance.fail_to_pass.clone(), pass_to_pass: instance.pass_to_pass.clone() };
+    let (before, first, red_seconds) = test(&worktree, "red")?;
+    let equal = match twice {
+        true => {
+            let again = test(&worktree, "red-again")?.1;
+            if again == first { "yes" } else { "NO" }
+        }
+        false => "-",
+    };
+    let pristine = worktree.tree()?.digest();
+    worktree.apply_patch(instance.patch.as_deref().unwrap_or_default().as_bytes())?;
+    let (after, _, green_seconds) = test(&worktree, "green")?;
+    let started = Instant::now();
+    worktree.restore()?;
+    worktree.apply_patch(test_patch.as_bytes())?;
+    let restored = worktree.tree()?.digest() == pristine;
+    let restored_in = started.elapsed().as_millis();
+    let (is_red, is_green) = (red(&expected, &before), green(&expected, &before, &after));
+    let sound = is_red.valid && is_green.passed && restored && equal != "NO";
+    println!(
+        "{id}: red {} (F2P failing {}/{}, P2P {}/{}, {red_seconds:.1} s), green {} (F2P {}/{}, {green_seconds:.1} s), \
+         created {created} ms, restored {restored} {restored_in} ms, canonical log equal twice: {equal}",
+        is_red.valid,
+        is_red.failing.len(),
+        instance.fail_to_pass.len(),
+        instance.pass_to_pass.len() - is_red.broken.len(),
+        instance.pass_to_pass.len(),
+        is_green.passed,
+        is_green.fixed.len(),
+        instance.fail_to_pass.len(),
+    );
+    if !sound {
+        println!("  {is_red:?}\n  {is_green:?}");
+    }
+    worktree.remove()?;
+    Ok(Some(sound))
+}
+
+fn options() -> Outcome<Options> {
+    let mut options = Options {
+        instances: PathBuf::new(),
+        repos: Vec::new(),
+        env: PathBuf::from(".runproof/environments"),
+        ids: Vec::new(),
+        level: None,
+        twice: false,
+    };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+        match argument.as_str() {
+            "--repos" => options.repos.push(value()?),
+            "--env" => options.env = value()?.into(),
+            "--id" => options.ids.push(value()?),
+            "--level" => options.level = Some(value()?),
+            "--twice" => options.twice = true,
+            file => options.instances = file.into(),
+        }
+    }
+    Ok(options)
+}
