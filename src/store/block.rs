@@ -143,16 +143,21 @@ pub(crate) fn read_hot(connection: &Connection, block: u32) -> Result<Option<[Ve
 }
 
 /// Blocks read lately, newest use last, within [`CACHE_SIZE`] bytes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct BlockCache {
     blocks: BTreeMap<u32, (u64, Arc<Block>)>,
     clock: u64,
     size: usize,
-    /// Bytes decompressed since the store was opened.
-    pub(crate) decompressed: u64,
+    /// Bytes that may still be decompressed; bounds the work that a hostile file can ask for.
+    left: u64,
 }
 
 impl BlockCache {
+    /// Returns an empty cache that will decompress `budget` bytes at most.
+    pub(crate) fn new(budget: u64) -> Self {
+        Self { blocks: BTreeMap::new(), clock: 0, size: 0, left: budget }
+    }
+
     /// Returns block `id`, which must reach at least to the end of `extent`, from memory or from the file.
     pub(crate) fn get(&mut self, connection: &Connection, extent: &Extent) -> Result<Arc<Block>, StoreError> {
         let id = extent.block;
@@ -166,7 +171,9 @@ impl BlockCache {
         // A block that was still open when it was read may have grown since.
         self.remove(id);
         let block = Arc::new(load(connection, id)?);
-        self.decompressed += block.len() as u64;
+        self.left = self.left.checked_sub(block.len() as u64).ok_or_else(|| {
+            StoreError::corrupt("the blocks", "reading the bodies takes more work than in any sound store")
+        })?;
         if block.get(extent).is_none() {
             return Err(StoreError::corrupt(format!("block {id}"), "an extent reaches beyond its lane"));
         }

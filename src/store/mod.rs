@@ -3,7 +3,10 @@
 #![doc = include_str!("FORMAT.md")]
 
 mod block;
+mod change;
+mod compact;
 mod error;
+mod export;
 mod extent;
 mod file;
 mod limits;
@@ -11,13 +14,20 @@ mod mark;
 mod open;
 mod read;
 mod row;
+mod run;
 mod schema;
+mod stats;
 mod stream;
+mod verify;
 mod write;
 
+pub use compact::Compacted;
 pub use error::StoreError;
+pub use export::Imported;
 pub use file::Store;
 pub use limits::MAX_BODY;
 pub use open::{Access, Durability};
 pub use row::{AttemptRow, NewAttempt, NewEvent, NewRun, RunEnd, RunRow, RunStatus, StoredBody, StoredEvent};
 pub use schema::{APPLICATION_ID, OLDEST, VERSION};
+pub use stats::Stats;
+pub use verify::{Damage, VerifyReport};

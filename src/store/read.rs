@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::block::BlockCache;
 use super::extent::{Encoding, Place};
 use super::limits::{MAX_BODY, MAX_EVENTS, MAX_SLOTS};
-use super::row::{StoredBody, StoredEvent};
+use super::row::{AttemptRow, StoredBody, StoredEvent};
 use super::write::Conversation;
 use super::{StoreError, mark, stream};
 use crate::canon::{Blake3, RunId};
@@ -97,12 +97,16 @@ pub(crate) fn last_place(connection: &Connection, key: &Conversation) -> Result<
     row.map(|row| Place::from_bytes(&row.at)).transpose()
 }
 
-/// Reads the events of a run in order, with the places of their bodies.
+/// An event with the places of its bodies, in the same order.
+pub(crate) type Found = (StoredEvent, Vec<BodyRow>);
+
+/// Reads the events of a run in order and returns their number. A damaged event is handed on as an error, and
+/// reading goes on behind it if `each` lets it.
 pub(crate) fn events(
     connection: &Connection,
     run: u32,
     id: RunId,
-    mut each: impl FnMut(StoredEvent, Vec<BodyRow>) -> Result<(), StoreError>,
+    mut each: impl FnMut(Result<Found, StoreError>) -> Result<(), StoreError>,
 ) -> Result<u32, StoreError> {
     let range = (event_id(run, 0), event_id(run + 1, 0));
     let mut statement = connection.prepare_cached(
@@ -117,47 +121,51 @@ pub(crate) fn events(
     let mut other = others.next()?;
     let mut expected = 0;
     while let Some(row) = rows.next()? {
-        let place = || format!("event {expected} of run {id}");
-        let row_id: i64 = row.get(0)?;
-        if row_id != event_id(run, expected) || expected == MAX_EVENTS {
-            return Err(StoreError::corrupt(place(), "missing, or one too many"));
+        if row.get::<_, i64>(0)? != event_id(run, expected) || expected == MAX_EVENTS {
+            return Err(StoreError::corrupt(format!("event {expected} of run {id}"), "missing, or one too many"));
         }
-        let mut bodies = Vec::new();
-        let mut places = Vec::new();
-        let mut add = |slot: &str, body: BodyRow| {
-            bodies.push(StoredBody { slot: slot.to_owned(), digest: body.digest, size: body.size });
-            places.push(body);
-        };
-        for (index, slot) in INLINE.iter().enumerate() {
-            if let Some(body) = BodyRow::read(row, 5 + 3 * index)? {
-                add(slot, body);
-            }
-        }
-        let mut count = 0;
+        let mut extra = Vec::new();
         while let Some(found) = other {
-            if found.get::<_, i64>(0)? != row_id {
+            if found.get::<_, i64>(0)? != event_id(run, expected) {
                 break;
             }
-            count += 1;
-            let body = BodyRow::read(found, 2)?.filter(|_| count <= MAX_SLOTS);
-            add(
-                found.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?,
-                body.ok_or_else(|| StoreError::corrupt(place(), "too many bodies"))?,
-            );
+            if extra.len() == MAX_SLOTS {
+                return Err(StoreError::corrupt(format!("event {expected} of run {id}"), "too many bodies"));
+            }
+            extra.push(BodyRow::read(found, 2).and_then(|body| Ok((found.get::<_, String>(1)?, body))));
             other = others.next()?;
         }
-        let data = row.get_ref(2)?.as_bytes().map_err(rusqlite::Error::from)?.to_vec();
-        let event = StoredEvent { seq: expected, kind: row.get(1)?, data, bodies, observation: row.get(3)? };
-        if row.get::<_, i64>(4)? != mark::event(id, &event) {
-            return Err(StoreError::corrupt(place(), "its columns do not match its mark"));
-        }
-        each(event, places)?;
+        each(event(row, id, expected, extra))?;
         expected += 1;
     }
     if other.is_some() {
         return Err(StoreError::corrupt(format!("run {id}"), "bodies without an event"));
     }
     Ok(expected)
+}
+
+fn event(
+    row: &Row<'_>,
+    run: RunId,
+    seq: u32,
+    extra: Vec<Result<(String, Option<BodyRow>), StoreError>>,
+) -> Result<Found, StoreError> {
+    let mut bodies = Vec::new();
+    let mut places = Vec::new();
+    let inline =
+        INLINE.iter().enumerate().map(|(index, slot)| Ok(((*slot).to_owned(), BodyRow::read(row, 5 + 3 * index)?)));
+    for body in inline.chain(extra) {
+        if let (slot, Some(body)) = body? {
+            bodies.push(StoredBody { slot, digest: body.digest, size: body.size });
+            places.push(body);
+        }
+    }
+    let data = row.get::<_, String>(2)?.into_bytes();
+    let event = StoredEvent { seq, kind: row.get(1)?, data, bodies, observation: row.get(3)? };
+    if row.get::<_, i64>(4)? != mark::event(run, &event) {
+        return Err(StoreError::corrupt(format!("event {seq} of run {run}"), "its columns do not match its mark"));
+    }
+    Ok((event, places))
 }
 
 /// Returns the rows of all bodies of one event.
@@ -172,4 +180,21 @@ pub(crate) fn bodies_of(connection: &Connection, run: u32, seq: u32) -> Result<V
         found.extend(BodyRow::read(row, 0)?);
     }
     Ok(found)
+}
+
+/// Returns the attempts of a run in order.
+pub(crate) fn attempts(connection: &Connection, run: u32, id: RunId) -> Result<Vec<AttemptRow>, StoreError> {
+    let sql = "SELECT id & 4294967295, outcome, codes, mark FROM attempt WHERE id >= ? AND id < ? ORDER BY id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params![event_id(run, 0), event_id(run + 1, 0)])?;
+    let mut attempts = Vec::new();
+    while let Some(row) = rows.next()? {
+        let attempt = AttemptRow { number: row.get(0)?, outcome: row.get(1)?, codes: row.get(2)? };
+        if row.get::<_, i64>(3)? != mark::attempt(id, &attempt) {
+            let place = format!("attempt {} of run {id}", attempt.number);
+            return Err(StoreError::corrupt(place, "its columns do not match its mark"));
+        }
+        attempts.push(attempt);
+    }
+    Ok(attempts)
 }

@@ -362,7 +362,8 @@ impl Target<'_> {
     }
 }
 
-fn chunk_hash(chunk: &[u8]) -> i64 {
+/// Returns the look-up key of a chunk.
+pub(crate) fn chunk_hash(chunk: &[u8]) -> i64 {
     let hash = blake3::hash(chunk);
     i64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("a hash has 32 bytes"))
 }

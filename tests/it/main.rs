@@ -7,6 +7,8 @@ mod model;
 mod rooms;
 mod snap;
 mod store;
+mod store_crash;
+mod store_damage;
 mod stub;
 mod transcript;
 mod workspace;

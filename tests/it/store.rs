@@ -5,13 +5,13 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use runproof::canon::{Blake3, RunId, Sha256};
-use runproof::store::{Access, Durability, NewEvent, NewRun, RunEnd, RunStatus, Store, StoreError};
+use runproof::store::{Access, Durability, NewAttempt, NewEvent, NewRun, RunEnd, RunStatus, Store, StoreError};
 
-fn run_id(number: u8) -> RunId {
+pub(crate) fn run_id(number: u8) -> RunId {
     RunId::from_bytes([number; 12])
 }
 
-fn new_run(id: RunId) -> NewRun<'static> {
+pub(crate) fn new_run(id: RunId) -> NewRun<'static> {
     NewRun {
         id,
         name: "a run",
@@ -25,7 +25,7 @@ fn new_run(id: RunId) -> NewRun<'static> {
     }
 }
 
-fn run_end() -> RunEnd<'static> {
+pub(crate) fn run_end() -> RunEnd<'static> {
     RunEnd {
         status: RunStatus::Finished,
         outcome: "resolved",
@@ -36,20 +36,20 @@ fn run_end() -> RunEnd<'static> {
     }
 }
 
-fn open(path: &Path, access: Access) -> Result<Store, StoreError> {
+pub(crate) fn open(path: &Path, access: Access) -> Result<Store, StoreError> {
     Store::open(path, access, Durability::Normal)
 }
 
 /// What a test appended, to hold against what the store gives back.
-type Bodies = BTreeMap<String, Vec<u8>>;
+pub(crate) type Bodies = BTreeMap<String, Vec<u8>>;
 
-fn append(store: &mut Store, run: RunId, kind: &str, bodies: &Bodies) -> u32 {
+pub(crate) fn append(store: &mut Store, run: RunId, kind: &str, bodies: &Bodies) -> u32 {
     let bodies: Vec<_> = bodies.iter().map(|(slot, body)| (&**slot, &**body)).collect();
     let event = NewEvent { kind, data: br#"{"a":1}"#, bodies: &bodies, observation: r#"{"ms":5}"# };
     store.append(run, &event).unwrap()
 }
 
-fn assert_holds(store: &Store, run: RunId, expected: &[(String, Bodies)]) {
+pub(crate) fn assert_holds(store: &Store, run: RunId, expected: &[(String, Bodies)]) {
     let events = store.events(run).unwrap();
     assert_eq!(events.len(), expected.len());
     assert_eq!(store.run(run).unwrap().unwrap().events as usize, expected.len());
@@ -66,7 +66,7 @@ fn assert_holds(store: &Store, run: RunId, expected: &[(String, Bodies)]) {
 }
 
 /// A conversation that grows, as an agent's does.
-fn conversation(turns: usize) -> Vec<(String, Bodies)> {
+pub(crate) fn conversation(turns: usize) -> Vec<(String, Bodies)> {
     let mut messages = String::new();
     (0..turns)
         .map(|turn| {
@@ -159,10 +159,124 @@ proptest! {
         }
         store.close().unwrap();
         let store = open(&path, Access::Foreign).unwrap();
+        assert_eq!(store.verify(&mut |_, _| {}).unwrap().damage, []);
+        drop(store);
+        Store::compact(&path, &mut |_, _| {}).unwrap();
+        let store = open(&path, Access::Foreign).unwrap();
+        assert_eq!(store.verify(&mut |_, _| {}).unwrap().damage, []);
         for (run, expected) in &expected {
             assert_holds(&store, run_id(*run), expected);
         }
     }
+}
+
+/// A closed store with two runs of a few calls each.
+pub(crate) fn small_store(path: &Path) -> Vec<(String, Bodies)> {
+    let turns = conversation(6);
+    let mut store = open(path, Access::Create).unwrap();
+    for run in [1, 2] {
+        store.begin_run(&new_run(run_id(run))).unwrap();
+        for (kind, bodies) in &turns {
+            append(&mut store, run_id(run), kind, bodies);
+        }
+        let attempt = NewAttempt { number: 1, outcome: "resolved", codes: "[]" };
+        store.record_attempt(run_id(run), &attempt).unwrap();
+        assert!(matches!(store.record_attempt(run_id(run), &attempt), Err(StoreError::Invalid(_))));
+        store.finish_run(run_id(run), &run_end()).unwrap();
+    }
+    store.close().unwrap();
+    turns
+}
+
+#[test]
+fn a_closed_store_is_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    small_store(&folder.path().join("store.sqlite"));
+    let store = open(&folder.path().join("store.sqlite"), Access::Read).unwrap();
+    assert_eq!(store.runs().unwrap().len(), 2);
+    drop(store);
+    let names: Vec<_> = folder.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["store.sqlite"]);
+}
+
+#[test]
+fn an_exported_run_comes_back_equal_and_only_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, out) = (folder.path().join("store.sqlite"), folder.path().join("run.sqlite"));
+    let turns = small_store(&path);
+    let store = open(&path, Access::Read).unwrap();
+    store.export(run_id(2), &out).unwrap();
+    assert!(matches!(store.export(run_id(2), &out), Err(StoreError::Io { .. })));
+    assert!(matches!(store.export(run_id(9), &folder.path().join("x")), Err(StoreError::MissingRun(_))));
+    assert!(!folder.path().join("x").exists());
+
+    let mut other = open(&folder.path().join("other.sqlite"), Access::Create).unwrap();
+    assert_eq!(other.import(&out).unwrap().added, [run_id(2)]);
+    assert_eq!(other.import(&out).unwrap().present, [run_id(2)]);
+    assert_holds(&other, run_id(2), &turns);
+    assert_eq!(other.run(run_id(2)).unwrap(), store.run(run_id(2)).unwrap());
+    assert_eq!(other.attempts(run_id(2)).unwrap(), store.attempts(run_id(2)).unwrap());
+    // The whole store brings the other run along.
+    assert_eq!(other.import(&path).unwrap().added, [run_id(1)]);
+    assert_eq!(other.verify(&mut |_, _| {}).unwrap().damage, []);
+    // The file depends on the run alone.
+    let again = folder.path().join("again.sqlite");
+    other.export(run_id(2), &again).unwrap();
+    assert!(std::fs::read(&out).unwrap() == std::fs::read(&again).unwrap());
+}
+
+#[test]
+fn a_run_of_the_same_id_with_other_content_is_a_conflict_and_nothing_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    small_store(&path);
+    let mut other = open(&folder.path().join("other.sqlite"), Access::Create).unwrap();
+    other.begin_run(&new_run(run_id(2))).unwrap();
+    assert!(matches!(other.import(&path), Err(StoreError::Conflict(id)) if id == run_id(2)));
+    assert_eq!(other.runs().unwrap().len(), 1);
+}
+
+#[test]
+fn an_interrupted_run_goes_on_where_it_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let turns = conversation(9);
+    let mut store = open(&path, Access::Create).unwrap();
+    store.begin_run(&new_run(run_id(1))).unwrap();
+    for part in turns.chunks(3) {
+        store.reopen_run(run_id(1)).unwrap();
+        for (kind, bodies) in part {
+            append(&mut store, run_id(1), kind, bodies);
+            drop(store);
+            store = open(&path, Access::Write).unwrap();
+        }
+        store.finish_run(run_id(1), &RunEnd { status: RunStatus::Interrupted, ..run_end() }).unwrap();
+        assert_eq!(store.verify(&mut |_, _| {}).unwrap().damage, []);
+    }
+    assert_holds(&store, run_id(1), &turns);
+    store.reopen_run(run_id(1)).unwrap();
+    store.finish_run(run_id(1), &run_end()).unwrap();
+    assert!(matches!(store.reopen_run(run_id(1)), Err(StoreError::RunEnded(_))));
+}
+
+#[test]
+fn equal_bodies_cost_an_extent_list() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let mut store = open(&path, Access::Create).unwrap();
+    let noise: Vec<u8> = (0..1000_u32).flat_map(|number| *Blake3::of(&number.to_le_bytes()).as_bytes()).collect();
+    for run in 0..5 {
+        store.begin_run(&new_run(run_id(run))).unwrap();
+        for kind in ["model_call", "test"] {
+            let bodies = [("reply", &*noise), ("canonical", &*noise), ("file:a", &*noise)];
+            let event = NewEvent { kind, data: b"{}", bodies: &bodies, observation: "" };
+            store.append(run_id(run), &event).unwrap();
+        }
+    }
+    assert_eq!(store.stats().unwrap().body_bytes, 30 * noise.len() as u64);
+    store.close().unwrap();
+    let size = std::fs::metadata(&path).unwrap().len();
+    assert!(size < noise.len() as u64 + 16_000, "{size}");
 }
 
 #[test]
