@@ -47,6 +47,8 @@ enum Verb {
     Diff(super::diff::DiffArgs),
     /// Builds the virtual environments that instances name.
     Prepare(super::prepare::PrepareArgs),
+    /// Looks after the transcript store: checks, measures, compacts, exports and imports.
+    Store(super::store::StoreArgs),
     /// Prints a completion script for a shell.
     Completions(super::completions::CompletionsArgs),
 }
@@ -61,6 +63,7 @@ pub(super) fn dispatch(cli: Cli, ui: &mut Ui) -> Result<Exit, Failure> {
         Verb::Show(args) => super::show::show(&args, &global, ui),
         Verb::Diff(args) => super::diff::diff(&args, &global, ui),
         Verb::Prepare(args) => super::prepare::prepare(&args, &global, ui),
+        Verb::Store(args) => super::store::store(&args, &global, ui),
         Verb::Completions(args) => super::completions::completions(&args, &global, ui),
     }
 }

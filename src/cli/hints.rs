@@ -10,8 +10,25 @@ use super::failure::{Failure, FailureKind};
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        let kind = if error.is_damage() { FailureKind::Malformed } else { FailureKind::Environment };
-        Self::new(kind, error)
+        use StoreError as E;
+        let (kind, hint) = match &error {
+            E::NotAStore { .. } => (FailureKind::Malformed, Some("name a file that runproof recorded, with --store")),
+            E::NewerVersion { .. } => (FailureKind::Malformed, Some("install a newer runproof")),
+            E::Refused { .. } => (FailureKind::Malformed, Some("ask for the file alone, as `store export` writes it")),
+            E::Conflict(_) => (FailureKind::Malformed, Some("import it into another store, with --store")),
+            E::Corrupt { .. } | E::DigestMismatch { .. } => {
+                (FailureKind::Malformed, Some("`runproof store verify` lists what is damaged"))
+            }
+            E::MissingRun(_) | E::MissingBody { .. } => (FailureKind::Usage, Some("`runproof log` lists the runs")),
+            E::Missing(_) => (FailureKind::Environment, Some("name the store with --store")),
+            E::DiskFull => (FailureKind::Environment, Some("free some space; everything recorded so far is kept")),
+            E::Locked => (FailureKind::Environment, Some("wait until the other runproof is done with the store")),
+            E::Io { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => {
+                (FailureKind::Usage, Some("name a file that is not there yet"))
+            }
+            _ => (FailureKind::Environment, None),
+        };
+        Self::new(kind, error).maybe_hint(hint.map(Into::into))
     }
 }
 

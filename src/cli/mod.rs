@@ -20,6 +20,7 @@ mod replay;
 mod runs;
 mod show;
 mod solve;
+mod store;
 mod ui;
 mod workbench;
 

@@ -25,6 +25,8 @@ pub struct Store {
     pub(crate) access: Access,
     pub(crate) cache: RefCell<BlockCache>,
     pub(crate) writing: Writing,
+    /// Numbers of the runs read; a run keeps its number.
+    numbers: RefCell<BTreeMap<RunId, u32>>,
     /// Where a body with each digest is, by the first eight bytes of the digest; built on first use.
     index: RefCell<Option<BTreeMap<[u8; 8], Vec<(u32, u32)>>>>,
 }
@@ -43,6 +45,7 @@ impl Store {
             connection,
             access,
             writing: Writing::default(),
+            numbers: RefCell::default(),
             index: RefCell::default(),
         })
     }
@@ -173,12 +176,14 @@ impl Store {
     }
 
     pub(crate) fn number(&self, run: RunId) -> Result<u32, StoreError> {
-        if let Some((number, _)) = self.writing.runs.get(&run) {
+        if let Some(number) = self.numbers.borrow().get(&run) {
             return Ok(*number);
         }
         let mut statement = self.connection.prepare_cached("SELECT number FROM run WHERE id = ?")?;
         let number = statement.query_row([run.to_string()], |row| row.get(0)).optional()?;
-        number.ok_or(StoreError::MissingRun(run))
+        let number = number.ok_or(StoreError::MissingRun(run))?;
+        self.numbers.borrow_mut().insert(run, number);
+        Ok(number)
     }
 
     /// Runs `work` as one transaction. On failure the file is as before, and what the writer had in memory is

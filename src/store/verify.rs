@@ -46,6 +46,16 @@ pub struct VerifyReport {
 }
 
 impl VerifyReport {
+    /// Returns the report on a store that is too damaged to be opened.
+    pub fn of(error: StoreError) -> Self {
+        let mut report = Self::default();
+        match error {
+            StoreError::Corrupt { place, problem } => report.add(place, problem),
+            other => report.add("the store", other.to_string()),
+        }
+        report
+    }
+
     /// Returns whether nothing is damaged.
     pub fn is_sound(&self) -> bool {
         self.damaged == 0

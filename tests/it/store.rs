@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::env::TestEnv;
 use proptest::prelude::*;
 use runproof::canon::{Blake3, RunId, Sha256};
 use runproof::store::{Access, Durability, NewAttempt, NewEvent, NewRun, RunEnd, RunStatus, Store, StoreError};
@@ -343,4 +344,39 @@ fn wrong_uses_are_named_and_change_nothing() {
     store.close().unwrap();
     let mut reader = open(&path, Access::Read).unwrap();
     assert!(matches!(reader.append(run_id(1), &turn), Err(StoreError::ReadOnly)));
+}
+
+#[test]
+fn the_verbs_of_the_store_speak_and_exit_as_documented() {
+    let env = TestEnv::new();
+    let path = env.work().join("store.sqlite");
+    small_store(&path);
+    let run = |args: &[&str]| env.run(&[&["--store", "store.sqlite", "store"], args].concat());
+
+    assert!(run(&["verify"]).sound().starts_with("sound: 2 runs, 12 events, 36 bodies"));
+    assert!(run(&["verify", "--foreign", "--json"]).sound().contains(r#""sound":true"#));
+    assert!(run(&["stats", "--json"]).sound().contains(r#""events":12"#));
+    assert!(run(&["stats"]).sound().contains("bodies          36"));
+    assert!(run(&["compact", "--json"]).sound().contains(r#""blocks_after":1"#));
+    let id = run_id(2).to_string();
+    assert_eq!(run(&["export", &id, "run.sqlite"]).code, 0);
+    let again = run(&["export", &id, "run.sqlite"]);
+    assert_eq!(again.code, 2, "{}", again.stderr);
+    assert_eq!(run(&["export", "ffff", "other.sqlite"]).code, 2);
+
+    let import = |file: &str| env.run(&["--store", "new.sqlite", "store", "import", file]);
+    assert_eq!(import("run.sqlite").sound(), "020202  added\n");
+    assert_eq!(import("run.sqlite").sound(), "020202  was here already, equal\n");
+    std::fs::write(env.work().join("text"), "no store").unwrap();
+    let text = import("text");
+    assert_eq!((text.code, text.stderr.contains("hint: ")), (3, true), "{}", text.stderr);
+    assert_eq!(import("nowhere").code, 4);
+    assert_eq!(env.run(&["--store", "nowhere", "store", "stats"]).code, 4);
+
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.execute("UPDATE event SET kind = 'test' WHERE run = 1 AND seq = 3", []).unwrap();
+    connection.close().unwrap();
+    let damaged = run(&["verify"]);
+    assert_eq!(damaged.code, 1, "{}", damaged.stderr);
+    assert!(damaged.stdout.contains("do not match its mark") && damaged.stdout.contains("damaged in 1 place"));
 }

@@ -63,7 +63,8 @@ fn flips(access: Access, step: usize) -> [usize; 3] {
 #[test]
 fn flipped_bytes_are_found_or_harmless() {
     let [refused, reported, harmless] = flips(Access::Foreign, 61);
-    assert!(refused + reported > harmless, "{refused} {reported} {harmless}");
+    // Most of so small a file is room in its pages.
+    assert!(refused.min(reported) > 20, "{refused} {reported} {harmless}");
 }
 
 #[test]
@@ -97,7 +98,7 @@ fn anything_but_the_exact_schema_is_refused() {
         "CREATE INDEX more ON event (length(data))",
         "CREATE VIRTUAL TABLE more USING fts5 (x)",
         "ALTER TABLE event ADD COLUMN more TEXT DEFAULT 'x'",
-        "ALTER TABLE event ADD COLUMN more INTEGER AS (length(randomblob(1000000000)))",
+        "ALTER TABLE event ADD COLUMN more INTEGER AS (length(zeroblob(1000000000)))",
         "DROP TABLE chunk",
         "ALTER TABLE event RENAME TO old; CREATE VIEW event AS SELECT * FROM old",
         "ANALYZE",
@@ -267,7 +268,7 @@ fn rows_that_contradict_each_other_are_reported() {
         "UPDATE run SET number = 1 << 40 WHERE number = 1",
         "DELETE FROM run WHERE number = 1",
         "UPDATE attempt SET outcome = 'x'",
-        "UPDATE attempt SET id = 5",
+        "UPDATE attempt SET id = 5 WHERE run = 1",
         "UPDATE block SET id = id + 1",
         "DELETE FROM block",
         "INSERT INTO hot VALUES (1 << 32, x'00')",
