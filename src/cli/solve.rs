@@ -1,6 +1,6 @@
 //! `solve`: records a live run of our orchestrator on one instance.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -16,7 +16,7 @@ use super::files::{self, Reports};
 use super::models::{ModelArgs, open_model, parse, recorded_name};
 use super::progress::Watcher;
 use super::replay::{read_header, scratch, transcript_failure};
-use super::runs::{find_run, short};
+use super::runs::{find_run, open_store, short};
 use super::ui::Tone;
 use super::workbench::{Workbench, WorkbenchArgs};
 use super::{Exit, Failure, FailureKind, Host, Ui};
@@ -82,35 +82,31 @@ pub(crate) enum TestsChoice {
 }
 
 pub(crate) fn solve(args: &SolveArgs, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
-    let mut store = Store::open(&global.store, Access::Create, Durability::Full)?;
-    let result = match &args.resume {
-        Some(run) => resume(args, run, global, &mut store, ui),
-        None => begin(args, global, &mut store, ui),
-    };
-    let closed = store.close().map_err(Failure::from);
-    let exit = result?;
-    closed.map(|()| exit)
+    match &args.resume {
+        Some(run) => resume(args, run, global, ui),
+        None => begin(args, global, ui),
+    }
 }
 
-fn begin(args: &SolveArgs, global: &Global, store: &mut Store, ui: &mut Ui) -> Result<Exit, Failure> {
-    let reference = args.instance.as_deref().unwrap_or_default();
-    let instance = load_instance(reference)?;
+fn begin(args: &SolveArgs, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+    let instance = load_instance(args.instance.as_deref().unwrap_or_default())?;
     let name = args.models.name()?;
     let options = options(args, &name)?;
     let run = Host::new_run_id()?;
     let label = args.name.clone().unwrap_or_else(|| instance.id.clone());
-    begin_run(store, run, &label, &instance, &options)?;
     let job = Job { run, instance: &instance, options: &options, resumed: false };
-    live(args, &job, &name, global, store, ui)
+    live(args, &job, &name, global, ui, |store| begin_run(store, run, &label, &instance, &options))
 }
 
-fn resume(args: &SolveArgs, text: &str, global: &Global, store: &mut Store, ui: &mut Ui) -> Result<Exit, Failure> {
-    let row = find_run(store, text)?;
+fn resume(args: &SolveArgs, text: &str, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+    let store = open_store(&global.store)?;
+    let row = find_run(&store, text)?;
     if row.status == RunStatus::Finished {
         let failure = Failure::new(FailureKind::Usage, format!("the run {} has ended: {}", row.id, row.outcome));
         return Err(failure.hint("`runproof replay` performs it again"));
     }
-    let header = read_header(store, &row)?;
+    let header = read_header(&store, &row)?;
+    drop(store);
     // The recorded instance knows no path of any machine; where the code lies has to be said again.
     let instance = match &args.instance {
         Some(reference) => load_instance(reference)?,
@@ -121,7 +117,7 @@ fn resume(args: &SolveArgs, text: &str, global: &Global, store: &mut Store, ui: 
     }
     let name = args.models.name_or(&header.options.model)?;
     let job = Job { run: row.id, instance: &instance, options: &header.options, resumed: true };
-    live(args, &job, &name, global, store, ui)
+    live(args, &job, &name, global, ui, |_| Ok(()))
 }
 
 /// Loads an instance; every mistake in it is named.
@@ -188,38 +184,39 @@ pub(crate) struct Job<'a> {
     pub(crate) resumed: bool,
 }
 
+/// Sets everything up, and only then writes to the store: a mistake on the way leaves no run behind.
 fn live(
     args: &SolveArgs,
     job: &Job<'_>,
     name: &ModelName,
     global: &Global,
-    store: &mut Store,
     ui: &mut Ui,
+    begin: impl FnOnce(&mut Store) -> Result<(), Failure>,
 ) -> Result<Exit, Failure> {
     let mut models = vec![open_model(name, &args.models)?];
     if let Some(fallback) = &args.fallback {
         models.push(open_model(&parse(fallback)?, &args.models.for_fallback())?);
     }
-    let folder = scratch(&global.store, job.run);
-    let mut workbench = match Workbench::set_up(job.instance, &args.workbench, &folder, ui) {
-        Ok(workbench) => workbench,
-        Err(failure) => {
-            end_failed(store, job)?;
-            return Err(failure);
-        }
-    };
-    ui.say(format_args!(
-        "run {}  {}  {}  {}",
-        short(store, job.run),
-        job.instance.id,
-        job.options.model,
-        job.options.tests.label()
-    ));
-    let outcome = record(job, workbench.live(models), store, ui);
+    let mut workbench = Workbench::set_up(job.instance, &args.workbench, &scratch(&global.store, job.run), ui)?;
+    let result = in_store(&global.store, |store| {
+        begin(store)?;
+        let (id, label) = (short(store, job.run), job.options.tests.label());
+        ui.say(format_args!("run {id}  {}  {}  {label}", job.instance.id, job.options.model));
+        let (outcome, roots) = record(job, workbench.live(models), store, ui)?;
+        let reports = files::write(&args.results, job, &outcome, &roots)?;
+        report(args, job, store, &outcome, &roots, &reports, ui)
+    });
     workbench.tear_down(ui);
-    let (outcome, roots) = outcome?;
-    let reports = files::write(&args.results, job, &outcome, &roots)?;
-    report(args, job, store, &outcome, &roots, &reports, ui)
+    result
+}
+
+/// Opens the store for recording and closes it whatever happened; what happened comes first.
+fn in_store(path: &Path, work: impl FnOnce(&mut Store) -> Result<Exit, Failure>) -> Result<Exit, Failure> {
+    let mut store = Store::open(path, Access::Create, Durability::Full)?;
+    let result = work(&mut store);
+    let closed = store.close().map_err(Failure::from);
+    let exit = result?;
+    closed.map(|()| exit)
 }
 
 /// Records one run to its end and closes its row.
@@ -258,10 +255,6 @@ pub(crate) fn record(
             Err(failure.hint(format!("{hint}{}{resume}", if hint.is_empty() { "" } else { "; " })))
         }
     }
-}
-
-fn end_failed(store: &mut Store, job: &Job<'_>) -> Result<(), Failure> {
-    end(store, job, RunStatus::Failed, "failed", &Roots::default(), 0)
 }
 
 fn end(

@@ -6,6 +6,7 @@
 //!
 //! Not here: many instances (`campaign`), what a run's events are worth (`rung`), anything on the terminal (`cli`).
 
+mod asking;
 mod attempt;
 mod live;
 mod options;

@@ -7,8 +7,11 @@
 use serde_json::json;
 
 use crate::canon::{Blake3, json as canonical};
+use crate::edit;
+use crate::gate;
 use crate::model::{self, Provider};
-use crate::{edit, gate, prompt, syntax};
+use crate::prompt;
+use crate::syntax;
 
 /// Version of the events that a solve run writes and of their order.
 pub const FORMAT: u32 = 1;

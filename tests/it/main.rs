@@ -6,6 +6,7 @@ mod gate;
 mod model;
 mod rooms;
 mod snap;
+mod solve;
 mod store;
 mod store_crash;
 mod store_damage;

@@ -1,0 +1,114 @@
+//! How the steps ask the transcript: tests, files of the base tree, and anything else that is performed.
+
+use serde_json::json;
+
+use crate::canon::Blake3;
+use crate::gate::environment::{Recipe, generated_files};
+use crate::gate::{self, TestRequest};
+use crate::instance::{Hidden, Instance, Repository};
+use crate::prompt::Budget;
+use crate::transcript::{ActFailure, Ask, Done, Kind, Normaliser};
+
+use super::live::{Changes, Live};
+use super::steps::{Interruption, Solver, Tested, canonical_bytes, invalid};
+use super::tests_mode::TestsMode;
+use super::watch::{Phase, Step};
+
+/// Bytes of a test log that are kept.
+const LOG_CAP: u64 = 4 << 20;
+
+impl<'l> Solver<'_, 'l> {
+    /// Runs tests on the base tree with `changes`, `late` laid over both just before.
+    pub(super) fn test(
+        &mut self,
+        stage: &str,
+        attempt: u32,
+        command: &str,
+        tree: Blake3,
+        changes: &Changes,
+        late: &Hidden,
+    ) -> Result<Tested, Interruption> {
+        let request = TestRequest {
+            command: command.to_owned(),
+            env: self.instance.test_env.clone(),
+            environment: self.environment_name()?,
+            generated: generated_files(repository_name(self.instance), &self.instance.version),
+            timeout_seconds: self.instance.timeout_seconds.unwrap_or(self.options.timeout_seconds),
+            log_cap: LOG_CAP,
+            tree,
+            stage: if attempt == 0 { stage.to_owned() } else { format!("{stage} {attempt}") },
+        };
+        let hidden = self.visible_hidden();
+        let normalise = |_: &[u8], raw: &[u8]| gate::normalise(raw).map_err(|error| error.to_string());
+        let normaliser = Normaliser { name: gate::NORMALISER, apply: &normalise };
+        let execution = self.perform(Kind::Test, &request.to_bytes(), normaliser, |live, _| {
+            live.test(&request, &hidden, late, changes)
+        })?;
+        let report = gate::report(self.parser, &execution);
+        Ok(Tested { report, execution })
+    }
+
+    /// Names the environment by its content, as the folder of prepared ones does.
+    fn environment_name(&self) -> Result<Option<String>, Interruption> {
+        let (Some(python), packages) = (&self.instance.env_python, &self.instance.env_packages) else {
+            return Ok(None);
+        };
+        Recipe::new(python, packages).map(|recipe| Some(recipe.name())).map_err(|error| invalid(&error))
+    }
+
+    /// Reads a file of the base tree.
+    pub(super) fn read(&mut self, path: &str) -> Result<Vec<u8>, Interruption> {
+        if let Some(bytes) = self.known.get(path) {
+            return Ok(bytes.clone());
+        }
+        let request = canonical_bytes(&json!({"path": path}));
+        let hidden = self.visible_hidden();
+        let bytes = self.perform(Kind::File, &request, Normaliser::IDENTITY, |live, _| live.read(path, &hidden))?;
+        self.known.insert(path.to_owned(), bytes.clone());
+        Ok(bytes)
+    }
+
+    /// Asks the transcript; the act gets the live hands, or fails where there are none.
+    pub(super) fn perform(
+        &mut self,
+        kind: Kind,
+        request: &[u8],
+        normaliser: Normaliser<'_>,
+        mut act: impl FnMut(&mut Live<'l>, &mut dyn FnMut(Step)) -> Result<Done, ActFailure>,
+    ) -> Result<Vec<u8>, Interruption> {
+        let (live, watch) = (&mut self.live, &mut self.watch);
+        let mut act = || match live {
+            Some(live) => act(live, watch),
+            None => Err(ActFailure::fatal("a replay performs nothing")),
+        };
+        Ok(self.transcript.perform(&Ask { kind, request, normaliser }, &mut act)?)
+    }
+
+    pub(super) fn budget(&self) -> Budget {
+        Budget { context_tokens: self.options.context_tokens, reply_tokens: self.options.reply_tokens }
+    }
+
+    /// The hidden tests as far as the loop may see them.
+    pub(super) fn visible_hidden(&self) -> Hidden {
+        match self.options.tests {
+            TestsMode::Oracle => self.instance.hidden.clone(),
+            TestsMode::Existing => Hidden::None,
+        }
+    }
+
+    pub(super) fn began(&mut self, phase: Phase, attempt: u32) {
+        (self.watch)(Step::Began(phase, attempt));
+    }
+
+    pub(super) fn ended(&mut self, phase: Phase, attempt: u32, summary: String) {
+        (self.watch)(Step::Ended(phase, attempt, summary));
+    }
+}
+
+/// Returns `owner/name`, or nothing for a repository without a public name.
+pub(super) fn repository_name(instance: &Instance) -> &str {
+    match &instance.repository {
+        Repository::Named(name) => name,
+        _ => "",
+    }
+}
