@@ -49,6 +49,8 @@ enum Verb {
     Prepare(super::prepare::PrepareArgs),
     /// Looks after the transcript store: checks, measures, compacts, exports and imports.
     Store(super::store::StoreArgs),
+    /// Gets, lists and shows models.
+    Model(super::model::ModelArgs),
     /// Prints a completion script for a shell.
     Completions(super::completions::CompletionsArgs),
 }
@@ -64,6 +66,7 @@ pub(super) fn dispatch(cli: Cli, ui: &mut Ui) -> Result<Exit, Failure> {
         Verb::Diff(args) => super::diff::diff(&args, &global, ui),
         Verb::Prepare(args) => super::prepare::prepare(&args, &global, ui),
         Verb::Store(args) => super::store::store(&args, &global, ui),
+        Verb::Model(args) => super::model::model(&args, &global, ui),
         Verb::Completions(args) => super::completions::completions(&args, &global, ui),
     }
 }

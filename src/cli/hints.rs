@@ -2,7 +2,7 @@
 
 use crate::gate::GateError;
 use crate::instance::InstanceError;
-use crate::model::ModelError;
+use crate::model::{Fault, ModelError};
 use crate::store::StoreError;
 use crate::workspace::WorkspaceError;
 
@@ -46,8 +46,15 @@ impl From<InstanceError> for Failure {
 
 impl From<ModelError> for Failure {
     fn from(error: ModelError) -> Self {
+        let kind = match error.fault() {
+            Fault::Address { .. } => FailureKind::Usage,
+            Fault::Malformed { .. } | Fault::ScriptExhausted(_) | Fault::Digest { .. } | Fault::Engine(_) => {
+                FailureKind::Malformed
+            }
+            _ => FailureKind::Environment,
+        };
         let hint = error.hint();
-        Self::new(FailureKind::Environment, error).maybe_hint(hint)
+        Self::new(kind, error).maybe_hint(hint)
     }
 }
 

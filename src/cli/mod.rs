@@ -4,6 +4,7 @@
 //! ([`ui`]), and turns errors into text, hint and exit code ([`failure`]). It also performs replays for whoever needs
 //! one and hands the outcome on as data.
 
+mod access;
 mod args;
 mod completions;
 mod diff;
@@ -13,6 +14,7 @@ mod files;
 mod hints;
 mod host;
 mod log;
+mod model;
 mod models;
 mod prepare;
 mod progress;

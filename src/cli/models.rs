@@ -1,12 +1,11 @@
-//! Opening the model that a person names: addresses, keys and timeouts come from flags and the environment here.
-
-use std::path::PathBuf;
+//! Opening the model that a person names: the options, and what the host adds to them.
 
 use clap::Args;
 
-use crate::model::{Model, ModelName, Provider, Scripted};
+use crate::model::{Model, ModelName, open};
 
-use super::{Failure, FailureKind, Host};
+use super::access::access;
+use super::{Failure, FailureKind};
 
 /// The model that is asked where none is named.
 const DEFAULT: &str = "ollama:llama3.1:8b";
@@ -52,29 +51,9 @@ pub(crate) fn parse(text: &str) -> Result<ModelName, Failure> {
     })
 }
 
-/// Returns the name that is recorded: the last part of a path, since no path of this machine may be hashed.
-pub(crate) fn recorded_name(name: &ModelName) -> String {
-    let is_file = matches!(name.provider, Provider::Scripted | Provider::Embedded);
-    let model = match name.model.rsplit_once('/') {
-        Some((_, last)) if is_file => last.to_owned(),
-        _ => name.model.clone(),
-    };
-    ModelName { model, ..name.clone() }.to_string()
-}
-
 /// Opens a model for calling.
 pub(crate) fn open_model(name: &ModelName, args: &ModelArgs) -> Result<Box<dyn Model>, Failure> {
-    match name.provider {
-        Provider::Scripted => Ok(Box::new(Scripted::open(&PathBuf::from(&name.model))?)),
-        #[cfg(feature = "live")]
-        Provider::Ollama => {
-            let address = args.base_url.clone().or_else(|| Host::variable("OLLAMA_HOST"));
-            let settings = crate::model::OllamaSettings { address, ..Default::default() };
-            Ok(Box::new(crate::model::Ollama::new(&name.model, &settings, &crate::model::Network::default())?))
-        }
-        other => {
-            let message = format!("this build cannot call the provider {other}");
-            Err(Failure::new(FailureKind::Environment, message).hint("build it with its default features"))
-        }
-    }
+    let mut access = access(name.provider, args.base_url.as_deref())?;
+    access.threads = args.threads.unwrap_or(access.threads);
+    Ok(open(name, &access)?)
 }

@@ -13,7 +13,7 @@ use crate::transcript::{Recorder, Retries, Roots, TranscriptError};
 
 use super::args::Global;
 use super::files::{self, Reports};
-use super::models::{ModelArgs, open_model, parse, recorded_name};
+use super::models::{ModelArgs, open_model, parse};
 use super::progress::Watcher;
 use super::replay::{read_header, scratch, transcript_failure};
 use super::runs::{find_run, open_store, short};
@@ -130,7 +130,7 @@ fn options(args: &SolveArgs, name: &ModelName) -> Result<Options, Failure> {
         None => None,
         Some(text) => {
             let name = parse(text)?;
-            Some(Fallback { model: recorded_name(&name), after: args.fallback_after })
+            Some(Fallback { model: name.portable(), after: args.fallback_after })
         }
     };
     let arm = match &fallback {
@@ -139,7 +139,7 @@ fn options(args: &SolveArgs, name: &ModelName) -> Result<Options, Failure> {
     };
     Ok(Options {
         arm,
-        model: recorded_name(name),
+        model: name.portable(),
         fallback,
         tests: match args.tests {
             TestsChoice::Existing => TestsMode::Existing,

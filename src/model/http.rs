@@ -22,19 +22,22 @@ pub struct Network {
     pub total: Duration,
     /// `http://HOST:PORT` of a proxy for everything but this machine.
     pub proxy: Option<String>,
+    /// Hosts that are reached directly, and domains whose hosts are.
+    pub no_proxy: Vec<String>,
 }
 
 impl Default for Network {
     /// Ten seconds to connect, ten minutes of silence, one hour in all, no proxy.
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { connect: seconds(10), silence: seconds(600), total: seconds(3600), proxy: None }
+        Self { connect: seconds(10), silence: seconds(600), total: seconds(3600), proxy: None, no_proxy: Vec::new() }
     }
 }
 
 impl Network {
-    /// Returns a client; `redirects` is how many hops it follows.
-    pub(crate) fn agent(&self, provider: Provider, direct: bool, redirects: u32) -> Result<Agent, Fault> {
+    /// Returns a client for `address`; `redirects` is how many hops it follows, over HTTPS alone.
+    pub(crate) fn agent(&self, provider: Provider, address: &Uri, redirects: u32) -> Result<Agent, Fault> {
+        let direct = is_loopback(address) || self.is_exempt(address.host().unwrap_or_default());
         let proxy = self.proxy.as_deref().filter(|_| !direct).map(ureq::Proxy::new).transpose();
         let proxy = proxy.map_err(|_| Fault::Address { provider, reason: "the proxy's address is not one" })?;
         let config = Agent::config_builder()
@@ -53,6 +56,14 @@ impl Network {
             .timeout_per_write(Some(self.silence))
             .timeout_global(Some(self.total));
         Ok(config.build().new_agent())
+    }
+
+    fn is_exempt(&self, host: &str) -> bool {
+        let exempts = |entry: &String| {
+            let domain = entry.trim_start_matches('*').trim_start_matches('.');
+            entry == "*" || host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        };
+        self.no_proxy.iter().any(exempts)
     }
 }
 
@@ -115,7 +126,7 @@ impl Server {
     /// Prepares a client; nothing is sent.
     pub(crate) fn new(provider: Provider, address: &Uri, network: &Network) -> Result<Self, Fault> {
         let loopback = is_loopback(address);
-        let agent = network.agent(provider, loopback, 0)?;
+        let agent = network.agent(provider, address, 0)?;
         let address = address.to_string().trim_end_matches('/').to_owned();
         Ok(Self { provider, agent, address, loopback, headers: Vec::new(), key: None })
     }
@@ -262,6 +273,17 @@ mod tests {
         let loopback = |text: &str| is_loopback(&address(Provider::OpenAi, text, None).unwrap());
         assert!(loopback("localhost:1") && loopback("127.0.0.2") && loopback("[::1]:8"));
         assert!(!loopback("10.0.0.1") && !loopback("localhost.example"));
+    }
+
+    #[test]
+    fn hosts_and_domains_can_be_exempt_from_the_proxy() {
+        let exempt = |list: &[&str], host: &str| {
+            let no_proxy = list.iter().map(|&entry| entry.to_owned()).collect();
+            Network { no_proxy, ..Network::default() }.is_exempt(host)
+        };
+        assert!(exempt(&["box.example"], "box.example") && exempt(&[".example"], "box.example"));
+        assert!(exempt(&["*"], "box") && exempt(&["*.example"], "a.example"));
+        assert!(!exempt(&["box.example"], "otherbox.example") && !exempt(&[], "box"));
     }
 
     #[test]

@@ -10,6 +10,7 @@
 
 mod answer;
 mod anthropic;
+mod embedded;
 mod error;
 #[cfg(feature = "live")]
 mod http;
@@ -18,6 +19,7 @@ mod name;
 mod ndjson;
 mod normalise;
 mod ollama;
+mod open;
 mod openai;
 #[cfg(feature = "live")]
 mod refusal;
@@ -25,11 +27,14 @@ mod reply;
 mod request;
 mod scripted;
 mod sse;
+pub mod weights;
 mod wire;
 
 pub use answer::{Answer, Model, Progress};
 #[cfg(feature = "live")]
 pub use anthropic::{Anthropic, AnthropicSettings};
+#[cfg(feature = "embedded")]
+pub use embedded::Embedded;
 pub use error::{Fault, ModelError, Retry};
 #[cfg(feature = "live")]
 pub use http::Network;
@@ -38,6 +43,7 @@ pub use name::{ModelName, NameError, Provider};
 pub use normalise::{identity, normalise, normaliser};
 #[cfg(feature = "live")]
 pub use ollama::{Ollama, OllamaSettings};
+pub use open::{Access, open};
 #[cfg(feature = "live")]
 pub use openai::{OpenAi, OpenAiSettings};
 pub use reply::{Evidence, Grade, Reply, Stop, ToolCall};

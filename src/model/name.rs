@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::{Fault, Identity};
+
 /// Says who answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -77,6 +79,22 @@ impl ModelName {
             _ => &self.model,
         };
         Self { model: model.to_owned(), ..self.clone() }.to_string()
+    }
+}
+
+impl ModelName {
+    /// Checks that a resolved model has the digest that the name demands.
+    ///
+    /// # Errors
+    /// Another digest, or none.
+    pub fn check(&self, identity: &Identity) -> Result<(), Fault> {
+        match &self.digest {
+            Some(expected) if identity.digest.as_ref() != Some(expected) => {
+                let found = identity.digest.clone().unwrap_or_else(|| "not known".into());
+                Err(Fault::Digest { expected: expected.clone(), found })
+            }
+            _ => Ok(()),
+        }
     }
 }
 

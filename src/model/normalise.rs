@@ -5,7 +5,7 @@
 //! fields that the server refused, follow from the difference between what the request asks and what was sent.
 
 use super::reply::Reply;
-use super::{Fault, Identity, ModelError, Provider, Request, anthropic, ollama, openai, scripted};
+use super::{Fault, Identity, ModelError, Provider, Request, anthropic, embedded, ollama, openai, scripted};
 
 /// Returns name and version of the normalisation of a provider's replies; it is part of every canonical reply.
 pub const fn normaliser(provider: Provider) -> &'static str {
@@ -27,8 +27,8 @@ pub fn identity(provider: Provider, raw: &[u8]) -> Result<Vec<u8>, ModelError> {
         Provider::Ollama => ollama::identity(raw),
         Provider::OpenAi => openai::identity(raw),
         Provider::Anthropic => anthropic::identity(raw),
+        Provider::Embedded => embedded::identity(raw),
         Provider::Scripted => scripted::identity(raw),
-        _ => Err(Fault::Request { provider, reason: "it is not part of this build" }),
     };
     identity.map(|identity| identity.to_bytes()).map_err(|fault| ModelError::new(fault, Vec::new(), raw.to_vec()))
 }
@@ -43,8 +43,8 @@ pub fn normalise(request: &Request, sent: &[u8], raw: &[u8]) -> Result<Vec<u8>, 
         Provider::Ollama => ollama::normalise(request, sent, raw),
         Provider::OpenAi => openai::normalise(request, sent, raw),
         Provider::Anthropic => anthropic::normalise(request, sent, raw),
+        Provider::Embedded => embedded::normalise(request, raw),
         Provider::Scripted => scripted::reply(raw),
-        provider => Err(Fault::Request { provider, reason: "it is not part of this build" }),
     };
     reply.map(|reply| reply.to_bytes()).map_err(|fault| ModelError::new(fault, sent.to_vec(), raw.to_vec()))
 }

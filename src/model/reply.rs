@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::request::Sampling;
 use super::{Provider, normaliser};
-use crate::canon::{self, Blake3, CanonError};
+use crate::canon::{self, Blake3, CanonError, Sha256};
 
 /// Says why the model stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +65,8 @@ pub struct Evidence {
     /// The distance of the chosen token's logit to the next one's for each token, as the 8 hexadecimal digits of
     /// the bits of an IEEE single, without separators.
     pub margins: String,
+    /// Digest of the prompt's token ids, each as four bytes, the lowest first.
+    pub prompt: Sha256,
 }
 
 /// A reply in canonical form.

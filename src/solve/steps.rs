@@ -113,12 +113,14 @@ impl<'a, 'l> Solver<'a, 'l> {
         let mut identities = Vec::new();
         for (which, name) in names.iter().enumerate() {
             self.began(Phase::Identity, 0);
-            let provider = name.parse::<ModelName>().map_err(|error| invalid(&error))?.provider;
+            let meant = name.parse::<ModelName>().map_err(|error| invalid(&error))?;
+            let provider = meant.provider;
             let request = canonical_bytes(&json!({"model": name}));
             let identify = |_: &[u8], raw: &[u8]| model::identity(provider, raw).map_err(|error| error.to_string());
             let normaliser = Normaliser { name: model::normaliser(provider), apply: &identify };
             let reply = self.perform(Kind::Model, &request, normaliser, |live, _| live.resolve(which))?;
             let identity = Identity::from_bytes(&reply).map_err(|error| invalid(&error))?;
+            meant.check(&identity).map_err(|fault| invalid(&fault))?;
             self.ended(
                 Phase::Identity,
                 0,

@@ -12,4 +12,5 @@ mod store_crash;
 mod store_damage;
 mod stub;
 mod transcript;
+mod weights;
 mod workspace;
