@@ -55,13 +55,14 @@ pub(super) fn combine(file: &File<'_>, edits: Vec<Edit>, notes: &mut Notes) -> R
         if added == 0 || edit.single.is_empty() || edit.ordered.is_empty() {
             continue;
         }
-        match passing(file, &chosen, index, &edit.single).as_slice() {
-            [] => {}
-            [only] => {
+        let passing = passing(file, &chosen, index, &edit.single);
+        match tightest(file, &passing) {
+            Some(only) => {
                 chosen[index] = only;
                 added = 0;
             }
-            _ => several = Some(edit.ambiguous),
+            None if passing.is_empty() => {}
+            None => several = Some(edit.ambiguous),
         }
     }
     let splices = sorted(&chosen);
@@ -97,6 +98,15 @@ fn passing<'v>(file: &File<'_>, chosen: &[&'v Variant], index: usize, variants: 
         }
     }
     found
+}
+
+/// Returns the one with the smallest range if they differ only in blank lines that they take along.
+fn tightest<'v>(file: &File<'_>, variants: &[&'v Variant]) -> Option<&'v Variant> {
+    let filled = |variant: &Variant| -> Vec<usize> {
+        variant.splice.range.clone().filter(|index| !file.source.line(*index).trim().is_empty()).collect()
+    };
+    let first = variants.iter().copied().min_by_key(|variant| variant.splice.range.len())?;
+    variants.iter().all(|variant| filled(variant) == filled(first)).then_some(first)
 }
 
 fn sorted(chosen: &[&Variant]) -> Vec<Splice> {
@@ -173,10 +183,14 @@ fn broken(file: &File<'_>, splices: &[Splice], bytes: &[u8], several: Option<Cod
     if added.len() > SHOWN {
         out.push_str(&format!("  and {} more\n", added.len() - SHOWN));
     }
-    let at = added.first().map_or(1, |error| error.line).saturating_sub(1);
+    let first = added.first().map_or(1, |error| error.line).saturating_sub(1);
+    let splice = splices.iter().min_by_key(|splice| splice.range.start.abs_diff(first));
+    // An open bracket is often noticed far from where it was opened; the edit is what must be seen.
+    let edited = splice.map_or(first, |splice| splice.range.start);
+    let at = if edited.abs_diff(first) > 8 { edited } else { first };
     out.push_str("as it would look:\n");
     out.push_str(&excerpt::around(&lines, at..at + 1, 5, 15));
-    if let Some(splice) = splices.iter().min_by_key(|splice| splice.range.start.abs_diff(at)) {
+    if let Some(splice) = splice {
         out.push_str("the original:\n");
         out.push_str(&excerpt::around(&file.source.texts(), splice.range.clone(), 2, 15));
     }

@@ -41,7 +41,16 @@ pub(super) fn fill(body: &[String], original: &[Cow<'_, str>], is_stub_file: boo
                 None => return Filled::Unclear(index),
             },
         };
-        out.extend(original[start..end].iter().map(|line| line.to_string()));
+        // Blank lines that the body has around the mark are those of the file.
+        let is_blank = |line: Option<&str>| line.is_some_and(|line| line.trim().is_empty());
+        let mut part = &original[start..end];
+        while is_blank(out.last().map(String::as_str)) && is_blank(part.first().map(AsRef::as_ref)) {
+            part = &part[1..];
+        }
+        while is_blank(body.get(index + 1).map(String::as_str)) && is_blank(part.last().map(AsRef::as_ref)) {
+            part = &part[..part.len() - 1];
+        }
+        out.extend(part.iter().map(|line| line.to_string()));
         used = end;
     }
     if is_filled { Filled::Lines(out) } else { Filled::Whole }

@@ -44,7 +44,16 @@ pub(super) fn find(source: &Source<'_>, wanted: &[String]) -> Found {
             _ => return Found::Often(starts),
         }
     }
-    let common = |start: usize| texts[start..].iter().zip(wanted).filter(|(a, b)| a.trim() == b.trim()).count();
+    // Equal lines count most, then words that lines share.
+    let words =
+        |line: &str| line.split(|c: char| !c.is_alphanumeric() && c != '_').map(str::to_owned).collect::<Vec<_>>();
+    let wanted_words: Vec<Vec<String>> = wanted.iter().map(|line| words(line)).collect();
+    let shared =
+        |have: &str, want: &[String]| words(have).iter().filter(|word| !word.is_empty() && want.contains(word)).count();
+    let common = |start: usize| -> usize {
+        let pairs = texts[start..].iter().zip(wanted.iter().zip(&wanted_words));
+        pairs.map(|(have, (want, words))| if have.trim() == want.trim() { 10 } else { shared(have, words) }).sum()
+    };
     let nearest = (0..texts.len()).max_by_key(|start| (common(*start), std::cmp::Reverse(*start))).unwrap_or(0);
     Found::Nowhere { nearest }
 }

@@ -12,6 +12,7 @@ mod code;
 mod elide;
 mod excerpt;
 mod indent;
+mod interpret;
 mod json;
 mod label;
 mod locate;

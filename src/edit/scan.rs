@@ -54,6 +54,16 @@ impl Block {
     fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// Takes what was read before the first fence as more reasoning, if there was a line of it.
+    fn end_reasoning(&mut self, notes: &mut Notes) {
+        if self.fences.is_empty() && !self.is_code && has_text(&self.loose) && self.reasoning.is_some() {
+            let more = std::mem::take(&mut self.loose).join("\n");
+            let first = self.reasoning.take().unwrap_or_default();
+            self.reasoning = Some(format!("{first}\n{}", more.trim_end()).trim_start().to_owned());
+            notes.add(Code::Reason);
+        }
+    }
 }
 
 /// A reply taken apart.
@@ -83,13 +93,21 @@ pub(super) fn scan(lines: &[String], notes: &mut Notes) -> Scan {
             scan.is_open = !closed;
             role = FenceRole::Plain;
             match &mut current {
-                Some(block) => block.fences.push(found),
+                Some(block) => {
+                    block.end_reasoning(notes);
+                    block.fences.push(found);
+                }
                 None => scan.fences.push(found),
             }
             continue;
         }
         let in_loose_code = current.as_ref().is_some_and(|block| block.fences.is_empty() && has_text(&block.loose));
-        let label = label::parse(line).filter(|_| !in_loose_code || label::ends_loose_text(line));
+        // Text behind the reasoning is not yet known to be code; a label may still say where the code begins.
+        let may_be_reasoning = current.as_ref().is_some_and(|block| block.reasoning.is_some() && !block.is_code);
+        let label = label::parse(line).filter(|(label, rest)| {
+            let announces = matches!(label, Label::New | Label::Old) && rest.is_empty() && may_be_reasoning;
+            !in_loose_code || label::ends_loose_text(line) || announces
+        });
         match label {
             Some((Label::File, path)) if !path.is_empty() => {
                 let block = current.get_or_insert_default();
@@ -112,12 +130,7 @@ pub(super) fn scan(lines: &[String], notes: &mut Notes) -> Scan {
             Some((Label::New, text)) if current.is_some() && text.is_empty() => {
                 role = FenceRole::New;
                 let block = current.get_or_insert_default();
-                // What was read as code so far was reasoning.
-                let reasoning = std::mem::take(&mut block.loose).join("\n");
-                if block.fences.is_empty() && !reasoning.trim().is_empty() {
-                    block.reasoning = Some(format!("{}\n{reasoning}", block.reasoning.take().unwrap_or_default()));
-                    notes.add(Code::Reason);
-                }
+                block.end_reasoning(notes);
                 block.is_code = block.fences.is_empty();
             }
             Some((Label::Old, "")) if current.is_some() => role = FenceRole::Old,

@@ -1,6 +1,7 @@
 //! The one integration binary.
 
 mod cli;
+mod edit;
 mod env;
 mod gate;
 mod model;
