@@ -57,22 +57,55 @@ fn write_file(path: &str, old: Option<&File>, new: Option<&File>, out: &mut Vec<
     write_hunks(&old_lines, &new_lines, out);
 }
 
+/// A line of either side: kept, removed or added.
+type Marked<'a> = (u8, &'a [u8]);
+
 fn write_hunks(old: &[&[u8]], new: &[&[u8]], out: &mut Vec<u8>) {
-    let ops = capture_diff_slices(Algorithm::Myers, old, new);
-    for group in similar::group_diff_ops(ops, CONTEXT) {
-        let (Some(first), Some(last)) = (group.first(), group.last()) else { continue };
-        let old_range = first.old_range().start..last.old_range().end;
-        let new_range = first.new_range().start..last.new_range().end;
-        out.extend_from_slice(format!("@@ -{} +{} @@\n", counted(&old_range), counted(&new_range)).as_bytes());
-        for op in group {
-            if let DiffOp::Equal { .. } = op {
-                old[op.old_range()].iter().for_each(|line| write_line(b' ', line, out));
-            } else {
-                old[op.old_range()].iter().for_each(|line| write_line(b'-', line, out));
-                new[op.new_range()].iter().for_each(|line| write_line(b'+', line, out));
-            }
+    let marked = marked(old, new);
+    let is_change = |index: usize| marked.get(index).is_some_and(|(mark, _)| *mark != b' ');
+    let mut next = 0;
+    // Lines of the old and the new side before `next`.
+    let (mut old_at, mut new_at) = (0, 0);
+    while let Some(first) = (next..marked.len()).find(|index| is_change(*index)) {
+        let start = first.saturating_sub(CONTEXT).max(next);
+        let mut end = first + 1;
+        // Changes whose context would touch share a hunk.
+        while let Some(more) = (end..(end + 2 * CONTEXT + 1).min(marked.len())).find(|index| is_change(*index)) {
+            end = more + 1;
         }
+        let end = (end + CONTEXT).min(marked.len());
+        old_at += start - next;
+        new_at += start - next;
+        let hunk = &marked[start..end];
+        let old_count = hunk.iter().filter(|(mark, _)| *mark != b'+').count();
+        let new_count = hunk.iter().filter(|(mark, _)| *mark != b'-').count();
+        let ranges = (counted(&(old_at..old_at + old_count)), counted(&(new_at..new_at + new_count)));
+        out.extend_from_slice(format!("@@ -{} +{} @@\n", ranges.0, ranges.1).as_bytes());
+        hunk.iter().for_each(|(mark, line)| write_line(*mark, line, out));
+        (old_at, new_at, next) = (old_at + old_count, new_at + new_count, end);
     }
+}
+
+/// Returns the lines of both sides in the order of a diff, removed lines before added ones.
+fn marked<'a>(old: &[&'a [u8]], new: &[&'a [u8]]) -> Vec<Marked<'a>> {
+    let mut marked: Vec<Marked<'a>> = Vec::with_capacity(old.len() + new.len());
+    let (mut old_at, mut new_at) = (0, 0);
+    // Only the lengths are used: positions in the operations of `similar` can be off after it joins them.
+    for op in capture_diff_slices(Algorithm::Myers, old, new) {
+        let (removed, added) = (op.old_range().len(), op.new_range().len());
+        let is_equal = matches!(op, DiffOp::Equal { .. });
+        let (mark, more) = if is_equal { (b' ', 0) } else { (b'-', added) };
+        marked.extend(old.iter().skip(old_at).take(removed).map(|line| (mark, *line)));
+        marked.extend(new.iter().skip(new_at).take(more).map(|line| (b'+', *line)));
+        old_at += removed;
+        new_at += added;
+    }
+    let side = |other: u8| marked.iter().filter(move |(mark, _)| *mark != other).map(|(_, line)| *line);
+    if side(b'+').eq(old.iter().copied()) && side(b'-').eq(new.iter().copied()) {
+        return marked;
+    }
+    // A diff that does not say what it should is worse than a long one.
+    old.iter().map(|line| (b'-', *line)).chain(new.iter().map(|line| (b'+', *line))).collect()
 }
 
 fn write_line(mark: u8, line: &[u8], out: &mut Vec<u8>) {

@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     const FILE: &[u8] =
-        b"import x\n\n@wraps\ndef first(a):\n    b = a\n    return b\n\n\ndef second(a):\n    return a\n";
+        b"import x\n\n@wraps\ndef first(a):\n    best = a\n    return best\n\n\ndef second(a):\n    return a\n";
 
     fn body(text: &str) -> Vec<String> {
         text.lines().map(str::to_owned).collect()
@@ -172,11 +172,11 @@ mod tests {
     #[test]
     fn repeated_neighbours_widen_the_range() {
         let source = Source::new(FILE).unwrap();
-        assert_eq!(snapped(&(4..5), &body("    b = a + 1\n    return b"), &source), Some(4..6));
-        assert_eq!(snapped(&(5..6), &body("    b = a\n    return b + 1"), &source), Some(4..6));
-        assert_eq!(snapped(&(4..6), &body("    b = a + 1\n    return b"), &source), None);
-        assert_eq!(snapped(&(4..5), &body("    return b"), &source), None);
-        assert_eq!(snapped(&(4..4), &body("x\n    b = a"), &source), None);
+        assert_eq!(snapped(&(4..5), &body("    best = a + 1\n    return best"), &source), Some(4..6));
+        assert_eq!(snapped(&(5..6), &body("    best = a\n    return best + 1"), &source), Some(4..6));
+        assert_eq!(snapped(&(4..6), &body("    best = a + 1\n    return best"), &source), None);
+        assert_eq!(snapped(&(4..5), &body("    return best"), &source), None);
+        assert_eq!(snapped(&(4..4), &body("x\n    best = a"), &source), None);
     }
 
     #[test]
@@ -195,9 +195,9 @@ mod tests {
         let source = Source::new(FILE).unwrap();
         let aligned = |text| aligned(&body(text), &source, Some(Language::Python));
         assert_eq!(aligned("def second(a):\n    return a + 1"), Some((8..10, Code::SnapNode)));
-        assert_eq!(aligned("    b = a\n    b += 1\n    return b"), Some((4..6, Code::Align)));
+        assert_eq!(aligned("    best = a\n    best += 1\n    return best"), Some((4..6, Code::Align)));
         assert_eq!(aligned("    return 5"), None);
-        let whole = "import x\n@wraps\ndef first(a):\n    b = a\n    return b\n\ndef second(a):\n    return 2";
+        let whole = "import x\n@wraps\ndef first(a):\n    best = a\n    return best\n\ndef second(a):\n    return 2";
         assert_eq!(aligned(whole), Some((0..10, Code::Whole)));
     }
 }
