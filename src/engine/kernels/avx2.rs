@@ -52,12 +52,12 @@ doors! {
     fn quantise(x: &[f32], out: &mut Quants) => float::quantise;
     /// See [`float::rms_norm`].
     fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) => float::rms_norm;
-    /// See [`float::silu_times`].
-    fn silu_times(gate: &mut [f32], up: &[f32]) => float::silu_times;
+    /// Replaces `gate` by `silu(gate) * up`.
+    fn silu_times(gate: &mut [f32], up: &[f32]) => silu_times;
     /// See [`float::add`].
     fn add(x: &mut [f32], y: &[f32]) => float::add;
-    /// See [`float::soften`].
-    fn soften(scores: &mut [f32], visible: usize) -> (f32, f32) => float::soften;
+    /// Turns one row's scores into weights.
+    fn soften(scores: &mut [f32], visible: usize) -> (f32, f32) => soften;
 }
 
 impl Avx2 {
@@ -351,4 +351,63 @@ fn value_tile<const R: usize, const V: usize>(weights: &[f32], values: &[f16], w
             write([sum], &mut out[r * width + v * LANES..], 0);
         }
     }
+}
+
+/// [`float::exp`] in eight lanes.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn exp(x: __m256) -> __m256 {
+    let set = |x: f32| _mm256_set1_ps(x);
+    // Operands in the order that lets what is not a number through, as `clamp` does.
+    let clamped = _mm256_min_ps(set(88.0), _mm256_max_ps(set(-87.0), x));
+    let shifted = _mm256_add_ps(_mm256_mul_ps(clamped, set(std::f32::consts::LOG2_E)), set(float::ROUND));
+    let n = _mm256_sub_ps(shifted, set(float::ROUND));
+    let r = _mm256_sub_ps(clamped, _mm256_mul_ps(n, set(float::LN_2_HIGH)));
+    let r = _mm256_sub_ps(r, _mm256_mul_ps(n, set(float::LN_2_LOW)));
+    let mut p = set(float::EXP[0]);
+    for coefficient in &float::EXP[1..] {
+        p = _mm256_add_ps(_mm256_mul_ps(p, r), set(*coefficient));
+    }
+    let y = _mm256_add_ps(_mm256_add_ps(_mm256_mul_ps(p, _mm256_mul_ps(r, r)), r), set(1.0));
+    let exponent =
+        _mm256_sub_epi32(_mm256_castps_si256(shifted), _mm256_set1_epi32(float::ROUND.to_bits() as i32 - 127));
+    let power = _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent));
+    let small = _mm256_cmp_ps::<_CMP_LT_OQ>(x, set(-87.0));
+    _mm256_andnot_ps(small, _mm256_mul_ps(y, power))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn silu_times(gate: &mut [f32], up: &[f32]) {
+    let (gates, rest) = gate.as_chunks_mut::<LANES>();
+    let (ups, up_rest) = up.as_chunks::<LANES>();
+    for (gate, up) in gates.iter_mut().zip(ups) {
+        let x = load_floats(gate);
+        let negative = _mm256_xor_ps(x, _mm256_set1_ps(-0.0));
+        let silu = _mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0), exp(negative)));
+        store(_mm256_mul_ps(silu, load_floats(up)), gate);
+    }
+    float::silu_times(rest, up_rest);
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn soften(scores: &mut [f32], visible: usize) -> (f32, f32) {
+    let scores = float::hide(scores, visible).as_chunks_mut::<LANES>().0;
+    let mut peaks = _mm256_set1_ps(f32::NEG_INFINITY);
+    for part in scores.iter() {
+        // The second operand is returned where the first is not greater.
+        peaks = _mm256_max_ps(load_floats(part), peaks);
+    }
+    let mut lanes = [0.0; LANES];
+    store(peaks, &mut lanes);
+    let largest = float::largest(lanes);
+    let mut sums = _mm256_setzero_ps();
+    for part in scores {
+        let weight = exp(_mm256_sub_ps(load_floats(part), _mm256_set1_ps(largest)));
+        store(weight, part);
+        sums = _mm256_add_ps(sums, weight);
+    }
+    store(sums, &mut lanes);
+    (largest, float::tree(lanes))
 }

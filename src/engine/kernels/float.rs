@@ -7,7 +7,14 @@ use super::{BLOCK, LANES, QuantBlock, Quants};
 
 /// Adding and subtracting 1.5 * 2^23 rounds to the nearest integer, ties to even, on every instruction set; in between
 /// the integer stands in the low bits.
-const ROUND: f32 = 12_582_912.0;
+pub(super) const ROUND: f32 = 12_582_912.0;
+
+/// ln 2 in two parts, the first short enough for an exact product.
+pub(super) const LN_2_HIGH: f32 = 0.693_359_4;
+pub(super) const LN_2_LOW: f32 = -2.121_944_4e-4;
+
+/// Coefficients of (e^r - 1 - r) / r^2 for |r| <= ln 2 / 2, the highest first.
+pub(super) const EXP: [f32; 6] = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.0e-1];
 
 /// Returns e^x, with the error of a few units in the last place; below -87 exactly 0, above 88 e^88.
 ///
@@ -17,14 +24,11 @@ pub(super) fn exp(x: f32) -> f32 {
     let clamped = x.clamp(-87.0, 88.0);
     let shifted = clamped * std::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
-    // ln 2 in two parts, the first short enough for an exact product.
-    let r = (clamped - n * 0.693_359_4) - n * -2.121_944_4e-4;
-    let mut p = 1.987_569_1e-4_f32;
-    p = p * r + 1.398_199_9e-3;
-    p = p * r + 8.333_452e-3;
-    p = p * r + 4.166_579_6e-2;
-    p = p * r + 1.666_666_5e-1;
-    p = p * r + 5.0e-1;
+    let r = (clamped - n * LN_2_HIGH) - n * LN_2_LOW;
+    let mut p = EXP[0];
+    for coefficient in &EXP[1..] {
+        p = p * r + coefficient;
+    }
     let y = (p * (r * r) + r) + 1.0;
     let exponent = shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127);
     let power = f32::from_bits(exponent << 23);
@@ -96,25 +100,36 @@ pub(super) fn quantise(x: &[f32], out: &mut Quants) {
 
 /// Turns one row's scores into weights, `exp(score - largest)`, and returns the largest score and the sum of the
 /// weights (eight lanes, then [`tree`]). Scores from `visible` on get the weight 0.
-#[inline(always)]
 pub(super) fn soften(scores: &mut [f32], visible: usize) -> (f32, f32) {
-    let used = visible.next_multiple_of(LANES);
-    scores[visible..used].fill(f32::NEG_INFINITY);
-    scores[used..].fill(0.0);
-    let greater = |a: f32, b: f32| if a > b { a } else { b };
+    let scores = hide(scores, visible).as_chunks_mut::<LANES>().0;
     let mut peaks = [f32::NEG_INFINITY; LANES];
-    for part in scores[..used].as_chunks::<LANES>().0 {
+    for part in scores.iter() {
         for (peak, score) in peaks.iter_mut().zip(part) {
-            *peak = greater(*score, *peak);
+            *peak = if *score > *peak { *score } else { *peak };
         }
     }
-    let largest = peaks.into_iter().fold(f32::NEG_INFINITY, |largest, peak| greater(peak, largest));
+    let largest = largest(peaks);
     let mut lanes = [0.0_f32; LANES];
-    for part in scores[..used].as_chunks_mut::<LANES>().0 {
+    for part in scores {
         for (lane, score) in lanes.iter_mut().zip(part) {
             *score = exp(*score - largest);
             *lane += *score;
         }
     }
     (largest, tree(lanes))
+}
+
+/// Sets the scores from `visible` on so that their weights are 0, and returns those that still need a weight.
+#[inline(always)]
+pub(super) fn hide(scores: &mut [f32], visible: usize) -> &mut [f32] {
+    let used = visible.next_multiple_of(LANES);
+    scores[visible..used].fill(f32::NEG_INFINITY);
+    scores[used..].fill(0.0);
+    &mut scores[..used]
+}
+
+/// Returns the largest of eight lanes.
+#[inline(always)]
+pub(super) fn largest(lanes: [f32; LANES]) -> f32 {
+    lanes.into_iter().fold(f32::NEG_INFINITY, |largest, x| if x > largest { x } else { largest })
 }
