@@ -2,16 +2,23 @@
 
 mod cli;
 mod edit;
+#[cfg(all(feature = "embedded", feature = "live"))]
+mod embedded;
 mod env;
 mod gate;
+#[cfg(feature = "live")]
 mod model;
+#[cfg(feature = "live")]
+mod providers;
 mod rooms;
 mod snap;
 mod solve;
 mod store;
 mod store_crash;
 mod store_damage;
+#[cfg(feature = "live")]
 mod stub;
 mod transcript;
+#[cfg(feature = "live")]
 mod weights;
 mod workspace;

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use crate::env::TestEnv;
 use crate::snap;
 
-const WRONG: &str = "FILE: basket.py\nLINES: 4-4\nREASONING: guess\n```\n        result = price + 1\n```\n";
-const RIGHT: &str = "FILE: basket.py\nLINES: 4-4\nREASONING: add up\n```\n        result += price\n```\n";
+pub(crate) const WRONG: &str = "FILE: basket.py\nLINES: 4-4\nREASONING: guess\n```\n        result = price + 1\n```\n";
+pub(crate) const RIGHT: &str = "FILE: basket.py\nLINES: 4-4\nREASONING: add up\n```\n        result += price\n```\n";
 const CHEAT: &str = "FILE: basket.py\nLINES: 5-5\nREASONING: the test says 5\n```\n    return 5\n```\n";
 
 /// A place with a task folder and a script of replies.
-fn place(replies: &[&str]) -> TestEnv {
+pub(crate) fn place(replies: &[&str]) -> TestEnv {
     let env = TestEnv::new();
     let task = env.work().join("task");
     let files = [
