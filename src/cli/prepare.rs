@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::args::Global;
-use super::{Exit, Failure, FailureKind, Host, Ui};
-use crate::gate::GateError;
+use super::{Exit, Failure, Host, Ui};
 use crate::gate::environment::{Environments, Recipe, Step, Tools};
 use crate::instance::{self, Instance};
 
@@ -66,7 +65,7 @@ pub(crate) fn prepare(args: &PrepareArgs, _global: &Global, ui: &mut Ui) -> Resu
             });
         });
         spinner.finish_and_clear();
-        let folder = built.map_err(|error| failure(&error))?;
+        let folder = built?;
         if args.json {
             ui.json(&serde_json::json!({
                 "environment": name, "python": recipe.python(), "packages": recipe.packages(),
@@ -85,10 +84,9 @@ pub(crate) fn prepare(args: &PrepareArgs, _global: &Global, ui: &mut Ui) -> Resu
 }
 
 /// Returns what the instance's environment is made of, if it names one.
-pub(crate) fn recipe(instance: &Instance) -> Result<Option<Recipe>, Failure> {
+fn recipe(instance: &Instance) -> Result<Option<Recipe>, Failure> {
     let Some(python) = &instance.env_python else { return Ok(None) };
-    let recipe = Recipe::new(python, &instance.env_packages);
-    recipe.map(Some).map_err(|error| Failure::new(FailureKind::Malformed, format!("{}: {error}", instance.id)))
+    Ok(Some(Recipe::new(python, &instance.env_packages)?))
 }
 
 fn load(reference: &str) -> Result<Vec<Instance>, Failure> {
@@ -96,13 +94,7 @@ fn load(reference: &str) -> Result<Vec<Instance>, Failure> {
         true => instance::load(reference).map(|instance| vec![instance]),
         false => instance::load_all(Path::new(reference)),
     };
-    loaded.map_err(|error| {
-        let failure = Failure::new(FailureKind::Malformed, &error);
-        match error.hint() {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
-    })
+    Ok(loaded?)
 }
 
 /// Returns what of this host may be used to build environments.
@@ -119,14 +111,4 @@ fn tools() -> Tools {
     let names = installer.iter().chain(&upper).chain(&index).chain(&uv);
     let env = names.filter_map(|name| Some(((*name).into(), Host::variable(name)?.into()))).collect();
     Tools { path: Host::search_path(), installations, env }
-}
-
-fn failure(error: &GateError) -> Failure {
-    let failure = Failure::new(FailureKind::Environment, error);
-    match error {
-        GateError::InterpreterMissing { version, .. } => failure
-            .hint(format!("install Python {version}, for example with `pyenv install {version}`, or put it on PATH")),
-        GateError::Prepare { .. } => failure.hint("check the network and the package index, then run `prepare` again"),
-        _ => failure.hint("choose another folder with --env DIR"),
-    }
 }

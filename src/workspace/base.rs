@@ -23,11 +23,12 @@ impl Worktree {
             self.git.command().arg("--git-dir").arg(from).args(["rev-parse", "--show-object-format"]),
         )?;
         self.initialise(&format)?;
-        let mut blobs = Blobs::open(&self.git, from)?;
+        let ids = listing.files.values().map(|file| file.blob.clone()).collect();
+        let mut blobs = Blobs::ask(&self.git, from, ids)?;
         let mut import = Import::start(&self.git, &self.repository())?;
         let root = self.root();
         for (path, Listed { mode, blob }) in listing.files {
-            let bytes = blobs.read(&blob)?;
+            let bytes = blobs.next()?;
             put(&root, &path, mode, &bytes)?;
             import.file(&path, mode, &bytes)?;
             let entry = TreeEntry { mode, digest: Blake3::of(&bytes), size: bytes.len() as u64 };

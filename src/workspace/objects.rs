@@ -75,42 +75,46 @@ pub(super) fn list(git: &Git, git_dir: &Path, commit: &str) -> Result<Listing, W
     Ok(listing)
 }
 
-/// A running `git cat-file --batch`, one question and answer at a time.
+/// A running `git cat-file --batch` that was asked for blobs and answers in the order of asking.
 pub(super) struct Blobs {
     child: Child,
-    questions: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
 
 impl Blobs {
-    /// Starts reading objects of `git_dir`.
-    pub(super) fn open(git: &Git, git_dir: &Path) -> Result<Self, WorkspaceError> {
+    /// Asks for the blobs `ids` of `git_dir`.
+    ///
+    /// All questions are asked at once: one at a time, two processes would wait for each other once a file.
+    pub(super) fn ask(git: &Git, git_dir: &Path, ids: Vec<String>) -> Result<Self, WorkspaceError> {
         let mut command = git.command();
-        command.arg("--git-dir").arg(git_dir).args(["cat-file", "--batch"]);
+        command.arg("--git-dir").arg(git_dir).args(["cat-file", "--batch", "--buffer"]);
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .map_err(|error| failed(&error))?;
-        let questions = child.stdin.take();
+        let mut questions = child.stdin.take().expect("standard input is a pipe");
         let answers = BufReader::with_capacity(1 << 18, child.stdout.take().expect("standard output is a pipe"));
-        Ok(Self { child, questions, answers })
+        std::thread::spawn(move || {
+            // If git ends early, the missing answers say so.
+            let text: String = ids.into_iter().map(|id| id + "\n").collect();
+            questions.write_all(text.as_bytes()).ok();
+        });
+        Ok(Self { child, answers })
     }
 
-    /// Returns the bytes of the blob `id`.
-    pub(super) fn read(&mut self, id: &str) -> Result<Vec<u8>, WorkspaceError> {
-        let ask = self.questions.as_mut().expect("open until dropped");
-        ask.write_all(format!("{id}\n").as_bytes()).and_then(|()| ask.flush()).map_err(|error| failed(&error))?;
+    /// Returns the bytes of the next blob asked for.
+    pub(super) fn next(&mut self) -> Result<Vec<u8>, WorkspaceError> {
         let mut header = String::new();
-        self.answers.read_line(&mut header).map_err(|error| failed(&error))?;
-        let missing =
-            || WorkspaceError::Git { what: "read an object".to_owned(), message: format!("{id}: {header:?}") };
+        self.answers.by_ref().take(1 << 10).read_line(&mut header).map_err(|error| failed(&error))?;
+        let missing = || WorkspaceError::Git { what: "read an object".to_owned(), message: header.trim().to_owned() };
         let mut parts = header.split_whitespace().skip(1);
         let (Some("blob"), Some(size)) = (parts.next(), parts.next()) else { return Err(missing()) };
         let size: u64 = size.parse().map_err(|_| missing())?;
         if size > MAX_BLOB {
-            return Err(WorkspaceError::TooLarge { path: id.to_owned(), size, cap: MAX_BLOB });
+            let path = header.split_whitespace().next().unwrap_or_default().to_owned();
+            return Err(WorkspaceError::TooLarge { path, size, cap: MAX_BLOB });
         }
         let mut bytes = Vec::new();
         self.answers.by_ref().take(size + 1).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
@@ -123,7 +127,6 @@ impl Blobs {
 
 impl Drop for Blobs {
     fn drop(&mut self) {
-        self.questions = None;
         self.child.kill().ok();
         self.child.wait().ok();
     }

@@ -5,7 +5,7 @@
 //! repository again, which restores the first, the listing of the base, and the journal of a change under way.
 //! Commands of ours use the repository in `control`, since a test could have changed the configuration of the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use super::origin::{Origin, resolve, unbundle};
 use super::scan::{entry_of, is_scratch, mode_of, walk};
 use super::{Git, WorkspaceError, journal};
 use crate::canon::tree::is_safe_path;
-use crate::canon::{FileMode, Tree, TreeEntry, json};
+use crate::canon::{Blake3, FileMode, Tree, TreeEntry, json};
 
 /// The largest file that [`Worktree::read`] returns, in bytes.
 pub const MAX_READ: u64 = 64 << 20;
@@ -176,7 +176,7 @@ impl Worktree {
     /// Files that cannot be removed or written.
     pub fn restore(&mut self) -> Result<(), WorkspaceError> {
         let root = self.root();
-        let mut sound = std::collections::BTreeSet::new();
+        let mut sound = BTreeSet::new();
         let mut doomed = Vec::new();
         walk(&root, &mut |found| {
             let path = found.relative.to_str();
@@ -204,11 +204,12 @@ impl Worktree {
             Ok(true)
         })?;
         doomed.iter().try_for_each(|path| remove_all(path))?;
-        if sound.len() < self.base.len() {
-            let mut blobs = Blobs::open(&self.git, &self.repository())?;
-            for (path, base) in self.base.iter().filter(|(path, _)| !sound.contains(*path)) {
-                let bytes = blobs.read(&base.blob)?;
-                put(&root, path, base.entry.mode, &bytes)?;
+        let lost: Vec<(&String, &Base)> = self.base.iter().filter(|(path, _)| !sound.contains(*path)).collect();
+        if !lost.is_empty() {
+            let ids = lost.iter().map(|(_, base)| base.blob.clone()).collect();
+            let mut blobs = Blobs::ask(&self.git, &self.repository(), ids)?;
+            for (path, base) in lost {
+                put(&root, path, base.entry.mode, &blobs.next()?)?;
             }
         }
         self.show_repository()
@@ -263,18 +264,17 @@ impl Worktree {
         }
         let made = self.git.line("write the patched tree", &mut with_index(&["write-tree"]))?;
         at(&index, fs::remove_file(&index))?;
+        let listing = list(&self.git, &self.repository(), &made)?.files;
+        let is_new = |path: &String, file: &Listed| self.base.get(path).is_none_or(|base| base.blob != file.blob);
+        let ids = listing.iter().filter(|(path, file)| is_new(path, file)).map(|(_, file)| file.blob.clone()).collect();
+        let mut blobs = Blobs::ask(&self.git, &self.repository(), ids)?;
         let mut tree = Tree::default();
-        let mut blobs = None;
-        for (path, Listed { mode, blob }) in list(&self.git, &self.repository(), &made)?.files {
+        for (path, file) in listing {
             let entry = match self.base.get(&path) {
-                Some(base) if base.blob == blob => TreeEntry { mode, ..base.entry },
+                Some(base) if base.blob == file.blob => TreeEntry { mode: file.mode, ..base.entry },
                 _ => {
-                    let blobs = match &mut blobs {
-                        Some(blobs) => blobs,
-                        none => none.insert(Blobs::open(&self.git, &self.repository())?),
-                    };
-                    let bytes = blobs.read(&blob)?;
-                    TreeEntry { mode, digest: crate::canon::Blake3::of(&bytes), size: bytes.len() as u64 }
+                    let bytes = blobs.next()?;
+                    TreeEntry { mode: file.mode, digest: Blake3::of(&bytes), size: bytes.len() as u64 }
                 }
             };
             tree.insert(path, entry);
