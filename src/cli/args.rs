@@ -35,6 +35,8 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Records live runs on three bundled bugs with the embedded model and replays each offline.
+    Demo(super::demo::DemoArgs),
     /// Works on one instance until its tests are green, and records everything.
     Solve(Box<super::solve::SolveArgs>),
     /// Replays a run offline and compares every byte.
@@ -59,6 +61,7 @@ enum Verb {
 pub(super) fn dispatch(cli: Cli, ui: &mut Ui) -> Result<Exit, Failure> {
     let global = cli.global;
     match cli.verb {
+        Verb::Demo(args) => super::demo::demo(&args, &global, ui),
         Verb::Solve(args) => super::solve::solve(&args, &global, ui),
         Verb::Replay(args) => super::replay::replay(&args, &global, ui),
         Verb::Log(args) => super::log::log(&args, &global, ui),

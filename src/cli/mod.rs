@@ -7,6 +7,7 @@
 mod access;
 mod args;
 mod completions;
+mod demo;
 mod diff;
 mod exit;
 mod failure;

@@ -84,6 +84,19 @@ fn name(text: &str) -> Result<ModelName, Failure> {
     parsed.map_err(|error| Failure::new(FailureKind::Usage, error))
 }
 
+/// Makes sure that weights known by name are on this machine, fetching them if they are not.
+pub(crate) fn ensure(text: &str, ui: &mut Ui) -> Result<(), Failure> {
+    match known(text) {
+        #[cfg(feature = "live")]
+        Some(known) => {
+            let mut bar = Bar::new(ui, known);
+            fetch(known, &places(), &super::access::sources(), &mut |step| bar.show(step))?;
+        }
+        _ => ui.say(format_args!("using {text}")),
+    }
+    Ok(())
+}
+
 #[cfg(feature = "live")]
 fn pull(args: &PullArgs, ui: &mut Ui) -> Result<Exit, Failure> {
     let name = name(&args.name)?;
