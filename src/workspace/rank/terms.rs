@@ -35,7 +35,7 @@ impl Terms {
         let title = issue.lines().find(|line| !line.trim().is_empty()).unwrap_or("");
         for (text, factor) in [(title, 2), (issue, 1), (failing, 1)] {
             for word in words(text) {
-                let is_name = is_name(word);
+                let is_name = is_name(word) || is_code(text, word);
                 let lower = word.to_lowercase();
                 if !is_stop(&lower) && lower.len() > 1 {
                     note(&mut weights, lower.clone(), if is_name { 3 } else { 1 } * factor);
@@ -114,6 +114,26 @@ fn is_name(word: &str) -> bool {
     word.contains('_') || inner_capital
 }
 
+/// Says whether what stands around a word of `text` makes it a name: backticks, a call, an attribute, or a capital inside
+/// a sentence.
+fn is_code(text: &str, word: &str) -> bool {
+    // `word` is a slice of `text`.
+    let start = word.as_ptr() as usize - text.as_ptr() as usize;
+    let before = text[..start].as_bytes();
+    let after = text[start + word.len()..].as_bytes();
+    let last = |back: usize| before.len().checked_sub(back).map_or(b'\n', |at| before[at]);
+    let (one, two) = (last(1), last(2));
+    let is_quoted = one == b'`' || after.first() == Some(&b'`');
+    let is_call = after.first() == Some(&b'(');
+    let is_attribute = one == b'.' && (two.is_ascii_alphanumeric() || two == b')');
+    let has_attribute = after.first() == Some(&b'.') && after.get(1).is_some_and(u8::is_ascii_alphabetic);
+    let is_capital_inside = word.starts_with(|c: char| c.is_ascii_uppercase())
+        && word.bytes().any(|byte| byte.is_ascii_lowercase())
+        && one == b' '
+        && (two.is_ascii_alphanumeric() || two == b',');
+    is_quoted || is_call || is_attribute || has_attribute || is_capital_inside
+}
+
 /// Splits `QuerySet`, `query_set` and `HTTPServer2` into lower-case parts.
 pub(super) fn parts_of(word: &str) -> impl Iterator<Item = String> {
     let bytes = word.as_bytes();
@@ -145,6 +165,15 @@ mod tests {
         ] {
             assert_eq!(parts_of(word).collect::<Vec<_>>(), parts, "{word}");
         }
+    }
+
+    #[test]
+    fn what_stands_around_a_word_makes_it_a_name() {
+        let worth = |text: &str, word: &str| Terms::of(text, "").worth_of_definition(word);
+        for text in ["see `total` there", "calls total() there", "basket.total there", "total.sum there"] {
+            assert!(worth(text, "total") > worth("see total there", "total"), "{text}");
+        }
+        assert!(worth("then the Basket is empty", "Basket") > worth("Then. Basket is empty", "Basket"));
     }
 
     #[test]
