@@ -3,16 +3,19 @@
 use std::path::PathBuf;
 
 use crate::model::weights::Places;
-use crate::model::{Access, ApiKey, ModelError, Provider};
+use crate::model::{Access, Provider};
 #[cfg(feature = "live")]
-use crate::model::{Network, OllamaSettings, weights::Sources};
+use crate::model::{ApiKey, ModelError, Network, OllamaSettings, weights::Sources};
 
-use super::{Failure, FailureKind, Host};
+#[cfg(feature = "live")]
+use super::FailureKind;
+use super::{Failure, Host};
 
 /// Reads what opening a model of `provider` may need; `base_url` is the option of that name.
 ///
 /// # Errors
 /// A key that cannot be read or sent.
+#[cfg(feature = "live")]
 pub(crate) fn access(provider: Provider, base_url: Option<&str>) -> Result<Access, Failure> {
     let usual = match provider {
         Provider::Ollama => Some("OLLAMA_HOST"),
@@ -23,13 +26,17 @@ pub(crate) fn access(provider: Provider, base_url: Option<&str>) -> Result<Acces
     Ok(Access {
         address: base_url.map(ToOwned::to_owned).or_else(|| usual.and_then(Host::variable)),
         key: key(provider)?,
-        #[cfg(feature = "live")]
         network: network(),
-        #[cfg(feature = "live")]
         ollama: OllamaSettings::default(),
         places: places(),
         threads: Host::threads(),
     })
+}
+
+/// Reads what a build that reaches no server may need.
+#[cfg(not(feature = "live"))]
+pub(crate) fn access(_provider: Provider, _base_url: Option<&str>) -> Result<Access, Failure> {
+    Ok(Access { places: places(), threads: Host::threads() })
 }
 
 /// Returns where weights may lie on this machine.
@@ -63,6 +70,7 @@ fn network() -> Network {
 }
 
 /// Reads a provider's key from its usual variable, or from the file that the variable with `_FILE` names.
+#[cfg(feature = "live")]
 fn key(provider: Provider) -> Result<Option<ApiKey>, Failure> {
     let name = match provider {
         Provider::OpenAi => "OPENAI_API_KEY",

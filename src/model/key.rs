@@ -24,19 +24,16 @@ impl ApiKey {
     }
 
     /// Returns the header value that starts with `scheme`.
-    #[cfg(feature = "live")]
     pub(crate) fn header(&self, scheme: &str) -> String {
         format!("{scheme}{}", self.0)
     }
 
     /// Says whether the bytes hold the key.
-    #[cfg(feature = "live")]
     pub(crate) fn is_in(&self, bytes: &[u8]) -> bool {
         bytes.windows(self.0.len()).any(|window| window == self.0.as_bytes())
     }
 
     /// Overwrites the key with asterisks wherever the bytes hold it: servers echo what they refuse.
-    #[cfg(feature = "live")]
     pub(crate) fn scrub(&self, bytes: &mut [u8]) {
         let length = self.0.len();
         for at in 0..(bytes.len() + 1).saturating_sub(length) {
@@ -66,7 +63,6 @@ mod tests {
         }
     }
 
-    #[cfg(feature = "live")]
     #[test]
     fn an_echoed_key_is_overwritten() {
         let key = ApiKey::new(Provider::OpenAi, "sk-1").unwrap();

@@ -14,6 +14,7 @@ mod embedded;
 mod error;
 #[cfg(feature = "live")]
 mod http;
+#[cfg(feature = "live")]
 mod key;
 mod name;
 mod ndjson;
@@ -38,6 +39,7 @@ pub use embedded::Embedded;
 pub use error::{Fault, ModelError, Retry};
 #[cfg(feature = "live")]
 pub use http::Network;
+#[cfg(feature = "live")]
 pub use key::ApiKey;
 pub use name::{ModelName, NameError, Provider};
 pub use normalise::{identity, normalise, normaliser};

@@ -8,6 +8,7 @@ pub(crate) fn lines(raw: &[u8]) -> impl Iterator<Item = (&[u8], bool)> {
 }
 
 /// Returns how many lines a piece of a stream ends.
+#[cfg(any(feature = "live", test))]
 pub(crate) fn ended(piece: &[u8]) -> u32 {
     u32::try_from(piece.iter().filter(|&&byte| byte == b'\n').count()).unwrap_or(u32::MAX)
 }

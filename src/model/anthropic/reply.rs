@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 #[cfg(feature = "live")]
-use serde_json::Map;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::canon;
 use crate::model::error::shortened;
@@ -15,6 +14,7 @@ use crate::model::wire::{self, Plan};
 use crate::model::{Fault, Identity, Provider, Request, sse};
 
 /// The last version of the API that takes a temperature.
+#[cfg(any(feature = "live", test))]
 pub(super) const VERSION: &str = "2023-06-01";
 
 /// The answer that names a model: the exact text of `/v1/models/NAME`.

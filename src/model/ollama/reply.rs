@@ -44,6 +44,7 @@ pub(super) struct Tag {
     #[serde(default)]
     details: Map<String, Value>,
     /// Only in `/api/ps`.
+    #[cfg(feature = "live")]
     pub(super) context_length: Option<u32>,
 }
 

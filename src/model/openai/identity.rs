@@ -88,6 +88,7 @@ struct Entry {
 #[derive(Deserialize)]
 struct Props {
     build_info: Option<String>,
+    #[cfg(feature = "live")]
     model_path: Option<String>,
     chat_template: Option<String>,
     total_slots: Option<u32>,

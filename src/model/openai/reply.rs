@@ -62,7 +62,7 @@ pub(super) fn plan(request: &Request) -> Plan {
 }
 
 /// Returns what has to go together with a refused field: the models that take no temperature take none of these.
-#[cfg(feature = "live")]
+#[cfg(any(feature = "live", test))]
 pub(super) fn along_with(field: &str) -> &'static [&'static str] {
     match field {
         "temperature" | "top_p" => &["temperature", "top_p", "presence_penalty", "frequency_penalty"],

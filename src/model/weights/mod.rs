@@ -7,10 +7,12 @@ mod catalogue;
 #[cfg(feature = "live")]
 mod fetch;
 mod find;
+#[cfg(feature = "live")]
 mod keep;
 
 pub use catalogue::{CATALOGUE, Known, known};
 #[cfg(feature = "live")]
 pub use fetch::{Sources, fetch, import};
 pub use find::{Found, Places, Source, find};
+#[cfg(feature = "live")]
 pub use keep::{Fetching, Part};
