@@ -12,7 +12,7 @@ use crate::stub::{End, Framing, OLLAMA_DIGEST, Reaction, Seen, Stub, ollama};
 const KEY: &str = "sk-CANARY-0123456789";
 
 fn network() -> Network {
-    Network { silence: Duration::from_millis(300), ..Network::default() }
+    Network { silence: Duration::from_secs(30), ..Network::default() }
 }
 
 fn request(model: Identity) -> Request {
@@ -36,6 +36,13 @@ fn resolved(model: &mut dyn Model, provider: Provider) -> Identity {
 fn ollama_at(stub: &Stub) -> Ollama {
     let settings = OllamaSettings { address: Some(stub.url()), ..OllamaSettings::default() };
     Ollama::new("llama3.1:8b", &settings, &network()).expect("a sound address")
+}
+
+/// The same with so little patience that a test can wait for it.
+fn impatient_at(stub: &Stub) -> Ollama {
+    let settings = OllamaSettings { address: Some(stub.url()), ..OllamaSettings::default() };
+    let network = Network { silence: Duration::from_millis(300), ..network() };
+    Ollama::new("llama3.1:8b", &settings, &network).expect("a sound address")
 }
 
 fn openai_at(url: &str, model: &str) -> OpenAi {
@@ -140,16 +147,14 @@ fn a_stream_that_ends_early_keeps_its_bytes_and_may_be_tried_again() {
 fn a_server_that_hangs_is_left_after_the_silence() {
     for (part, kept) in [("", 0), (&LINES[..60], 60)] {
         let stub = odd_ollama(move |_| Reaction::stream(part).ending(End::Hang));
-        let mut model = ollama_at(&stub);
-        let request = request(resolved(&mut model, Provider::Ollama));
-        let error = model.call(&request, &mut |_| ()).unwrap_err();
+        let request = request(resolved(&mut ollama_at(&stub), Provider::Ollama));
+        let error = impatient_at(&stub).call(&request, &mut |_| ()).unwrap_err();
         assert!(matches!(error.fault(), Fault::Timeout { phase: "silence", .. }), "{error}");
         assert_eq!((error.partial().1.len(), error.retry().is_some()), (kept, true));
     }
     let stub = odd_ollama(|_| Reaction::json(200, "").framed(Framing::Raw).ending(End::Hang));
-    let mut model = ollama_at(&stub);
-    let request = request(resolved(&mut model, Provider::Ollama));
-    assert!(matches!(model.call(&request, &mut |_| ()).unwrap_err().fault(), Fault::Timeout { .. }));
+    let request = request(resolved(&mut ollama_at(&stub), Provider::Ollama));
+    assert!(matches!(impatient_at(&stub).call(&request, &mut |_| ()).unwrap_err().fault(), Fault::Timeout { .. }));
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn places(folder: &Path) -> Places {
 }
 
 fn sources(pythons: &[&Path], hub: Option<&Stub>) -> Sources {
-    let network = Network { silence: Duration::from_millis(300), ..Network::default() };
+    let network = Network { silence: Duration::from_secs(30), ..Network::default() };
     let pythons = pythons.iter().map(OsString::from).collect();
     Sources { pythons, hub: hub.map(Stub::url), network }
 }

@@ -226,7 +226,14 @@ fn from_hub(
         let start = incoming.written();
         let response = match agent.get(&url).header("range", format!("bytes={start}-")).call() {
             Ok(response) => response,
-            Err(error) => return Err(Fault::Unfetched { reason: shortened(&error.to_string()) }),
+            Err(error) => {
+                reason = shortened(&error.to_string());
+                // What came before may come again; a hub that was never there will not.
+                if start == 0 {
+                    break;
+                }
+                continue;
+            }
         };
         match response.status().as_u16() {
             206 if starts_at(response.headers(), start) => {}
