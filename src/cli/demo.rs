@@ -185,7 +185,11 @@ fn report(args: &DemoArgs, shown: &[Shown], store: &Store, ui: &mut Ui) -> Resul
     let events: u32 = shown.iter().map(|shown| shown.replay.events).sum();
     let word = if equal { ui.tone(Tone::Good, "every byte equal") } else { ui.tone(Tone::Bad, "replay diverged") };
     ui.data("")?;
-    ui.data(format_args!("{repaired} of {} bugs repaired ({}), {events} events replayed: {word}", shown.len(), TestsMode::Existing.label()))?;
+    ui.data(format_args!(
+        "{repaired} of {} bugs repaired ({}), {events} events replayed: {word}",
+        shown.len(),
+        TestsMode::Existing.label()
+    ))?;
     if let Some(first) = shown.first() {
         let id = short(store, first.run);
         ui.data(format_args!("Look at a run:    runproof show {id}"))?;

@@ -6,10 +6,10 @@ use clap::Args;
 
 use crate::canon::RunId;
 use crate::instance::{self, Instance};
-use crate::model::ModelName;
+use crate::model::{Model, ModelName, Request};
 use crate::solve::{self, Fallback, Options, Outcome, OutcomeKind, TestsMode, orchestration_digest};
 use crate::store::{Access, Durability, NewAttempt, NewRun, RunEnd, RunStatus, Store};
-use crate::transcript::{Recorder, Retries, Roots, TranscriptError};
+use crate::transcript::{Kind, Recorder, Retries, Roots, TranscriptError};
 
 use super::args::Global;
 use super::files::{self, Reports};
@@ -200,6 +200,9 @@ fn live(
     let mut workbench = Workbench::set_up(job.instance, &args.workbench, &scratch(&global.store, job.run), ui)?;
     let result = in_store(&global.store, |store| {
         begin(store)?;
+        if job.resumed {
+            tell_of_recorded_calls(store, job.run, &mut models)?;
+        }
         let (id, label) = (short(store, job.run), job.options.tests.label());
         ui.say(format_args!("run {id}  {}  {}  {label}", job.instance.id, job.options.model));
         let (outcome, roots) = record(job, workbench.live(models), store, ui)?;
@@ -208,6 +211,16 @@ fn live(
     });
     workbench.tear_down(ui);
     result
+}
+
+/// Tells the models of the calls that the recording answers, so that a script goes on behind them.
+fn tell_of_recorded_calls(store: &Store, run: RunId, models: &mut [Box<dyn Model>]) -> Result<(), Failure> {
+    for event in store.events(run)?.iter().filter(|event| event.kind == Kind::ModelCall.name()) {
+        let bytes = store.body(run, event.seq, "request")?;
+        let request = Request::from_bytes(&bytes).map_err(|error| Failure::new(FailureKind::Malformed, error))?;
+        models.iter_mut().for_each(|model| model.passed(&request));
+    }
+    Ok(())
 }
 
 /// Opens the store for recording and closes it whatever happened; what happened comes first.

@@ -37,4 +37,9 @@ pub trait Model: Send {
     /// # Errors
     /// See [`super::Fault`]; the error holds the bytes so far.
     fn call(&mut self, request: &Request, progress: &mut dyn FnMut(Progress)) -> Result<Answer, ModelError>;
+
+    /// Tells the model of a call of this run that was answered from its recording, when the run is gone on with.
+    ///
+    /// Only a model that counts its calls cares.
+    fn passed(&mut self, _request: &Request) {}
 }

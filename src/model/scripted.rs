@@ -96,6 +96,12 @@ impl Model for Scripted {
         let raw = canon::json::to_bytes(&Raw { reply: reply.clone() }).expect("a string has a canonical form");
         Ok(Answer { sent: Vec::new(), raw, observation: Map::new() })
     }
+
+    fn passed(&mut self, request: &Request) {
+        if request.model.digest == Some(self.digest.to_string()) {
+            self.served += 1;
+        }
+    }
 }
 
 pub(super) fn identity(raw: &[u8]) -> Result<Identity, Fault> {
@@ -123,6 +129,17 @@ mod tests {
     use super::*;
     use crate::model::request::tests::request;
     use crate::model::{Stop, identity as identity_of, normalise};
+
+    #[test]
+    fn a_resumed_script_goes_on_where_the_recording_ends() {
+        let mut script = Scripted::from_bytes(b"{\"reply\": \"one\"}\n{\"reply\":\"two\"}\n").unwrap();
+        let mut request = request(Provider::Scripted);
+        script.passed(&request);
+        request.model.digest = Some(script.digest.to_string());
+        script.passed(&request);
+        let answer = script.call(&request, &mut |_| {}).unwrap();
+        assert_eq!(answer.raw, br#"{"reply":"two"}"#);
+    }
 
     #[test]
     fn replies_come_in_the_order_of_the_calls_and_end() {
