@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::WorkspaceError;
@@ -92,13 +92,40 @@ pub(super) fn mode_of(metadata: &Metadata) -> Option<FileMode> {
     }
 }
 
-/// Reads and digests the file or link at `path`.
+/// Reads and digests the file or link at `path`, a piece at a time: a test may leave a very large one.
 pub(super) fn entry_of(path: &Path, mode: FileMode) -> Result<TreeEntry, WorkspaceError> {
-    let bytes = match mode {
-        FileMode::Symlink => at(path, fs::read_link(path))?.into_os_string().as_bytes().to_vec(),
-        FileMode::Regular | FileMode::Executable => at(path, fs::read(path))?,
-    };
-    Ok(TreeEntry { mode, digest: Blake3::of(&bytes), size: bytes.len() as u64 })
+    if mode == FileMode::Symlink {
+        let target = at(path, fs::read_link(path))?;
+        let bytes = target.as_os_str().as_bytes();
+        return Ok(TreeEntry { mode, digest: Blake3::of(bytes), size: bytes.len() as u64 });
+    }
+    let mut file = at(path, fs::File::open(path))?;
+    let mut hasher = blake3::Hasher::new();
+    let size = at(path, std::io::copy(&mut file, &mut hasher))?;
+    Ok(TreeEntry { mode, digest: Blake3::from_bytes(*hasher.finalize().as_bytes()), size })
+}
+
+/// What the kernel says about a file that changes whenever the file does; no program without the right to set the clock
+/// can forge the time of change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    inode: u64,
+    size: u64,
+    mode: u32,
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// Returns the stamp of a file.
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        let (inode, size, mode) = (metadata.ino(), metadata.len(), metadata.mode());
+        Self { inode, size, mode, changed: (metadata.ctime(), metadata.ctime_nsec()) }
+    }
+
+    /// Says whether a change at or after the making of `other` would show in this stamp.
+    pub(super) fn is_before(&self, other: &Self) -> bool {
+        self.changed < other.changed
+    }
 }
 
 #[cfg(test)]

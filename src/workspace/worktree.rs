@@ -16,7 +16,7 @@ use super::error::at;
 use super::files::{make_folder, plain_path, put, remove_all, set_mode};
 use super::objects::{Blobs, Listed, list};
 use super::origin::{Origin, resolve, unbundle};
-use super::scan::{entry_of, is_scratch, mode_of, walk};
+use super::scan::{Stamp, entry_of, is_scratch, mode_of, walk};
 use super::{Git, WorkspaceError, journal};
 use crate::canon::tree::is_safe_path;
 use crate::canon::{Blake3, FileMode, Tree, TreeEntry, json};
@@ -48,6 +48,8 @@ pub struct Worktree {
     pub(super) git: Git,
     at: PathBuf,
     pub(super) base: BTreeMap<String, Base>,
+    /// Files that were found to be the base's, with the stamps that they had then.
+    known: BTreeMap<String, Stamp>,
 }
 
 impl Worktree {
@@ -72,7 +74,7 @@ impl Worktree {
     }
 
     fn fill(git: &Git, origin: &Origin, base_commit: Option<&str>, at: &Path) -> Result<Self, WorkspaceError> {
-        let mut worktree = Self { git: git.clone(), at: at.to_owned(), base: BTreeMap::new() };
+        let mut worktree = Self { git: git.clone(), at: at.to_owned(), base: BTreeMap::new(), known: BTreeMap::new() };
         make_folder(&worktree.root())?;
         make_folder(&worktree.control())?;
         match origin {
@@ -110,7 +112,7 @@ impl Worktree {
         if let Some(path) = base.keys().find(|path| !is_safe_path(path)) {
             return Err(WorkspaceError::UnsafePath(path.clone()));
         }
-        let worktree = Self { git: git.clone(), at, base };
+        let worktree = Self { git: git.clone(), at, base, known: BTreeMap::new() };
         let recovery = match journal::roll_back(&worktree.root(), &worktree.control())? {
             true => Recovery::RolledBack,
             false => Recovery::Clean,
@@ -172,11 +174,18 @@ impl Worktree {
 
     /// Brings the tree back to the base: changed files rewritten, everything else removed, `.git` included.
     ///
+    /// A file that was the base's before and whose stamp did not change since is not read again; [`Worktree::tree`]
+    /// reads every file, always.
+    ///
     /// # Errors
     /// Files that cannot be removed or written.
     pub fn restore(&mut self) -> Result<(), WorkspaceError> {
         let root = self.root();
+        let tick = self.control().join("tick");
+        at(&tick, fs::write(&tick, "1"))?;
+        let now = Stamp::of(&at(&tick, fs::metadata(&tick))?);
         let mut sound = BTreeSet::new();
+        let mut known = BTreeMap::new();
         let mut doomed = Vec::new();
         walk(&root, &mut |found| {
             let path = found.relative.to_str();
@@ -195,14 +204,20 @@ impl Worktree {
                 (Some((path, base)), Some(mode))
                     if mode == base.entry.mode
                         && found.metadata.len() == base.entry.size
-                        && entry_of(&full, mode).is_ok_and(|entry| entry == base.entry) =>
+                        && (self.known.get(path) == Some(&Stamp::of(&found.metadata))
+                            || entry_of(&full, mode).is_ok_and(|entry| entry == base.entry)) =>
                 {
+                    let stamp = Stamp::of(&found.metadata);
+                    if stamp.is_before(&now) {
+                        known.insert(path.to_owned(), stamp);
+                    }
                     sound.insert(path.to_owned());
                 }
                 _ => doomed.push(full),
             }
             Ok(true)
         })?;
+        self.known = known;
         doomed.iter().try_for_each(|path| remove_all(path))?;
         let lost: Vec<(&String, &Base)> = self.base.iter().filter(|(path, _)| !sound.contains(*path)).collect();
         if !lost.is_empty() {

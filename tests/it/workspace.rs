@@ -192,6 +192,22 @@ fn restoring_undoes_whatever_a_test_did() {
 }
 
 #[test]
+fn a_change_of_equal_length_with_a_forged_time_is_undone_too() {
+    let place = Place::new();
+    let mut worktree = place.worktree();
+    let base = worktree.base();
+    let file = worktree.root().join("package/a.py");
+    for round in 0..20 {
+        worktree.restore().unwrap();
+        let time = fs::metadata(&file).unwrap().modified().unwrap();
+        fs::write(&file, format!("one = {}\n", 2 + round % 8)).unwrap();
+        fs::File::options().write(true).open(&file).unwrap().set_modified(time).unwrap();
+        worktree.restore().unwrap();
+        assert_eq!(worktree.tree().unwrap(), base, "round {round}");
+    }
+}
+
+#[test]
 fn by_products_of_tests_do_not_change_the_digest_and_new_files_do() {
     let place = Place::new();
     let worktree = place.worktree();
