@@ -215,7 +215,7 @@ pub(super) fn hunks(lines: &[String], info: &str) -> Option<Vec<Replacement>> {
     let is_announced = matches!(info, "diff" | "patch" | "udiff") || lines.iter().any(|line| line.starts_with("@@"));
     let starts = |mark: char| lines.iter().any(|line| line.starts_with(mark));
     let all_marked = lines.iter().all(|line| line.is_empty() || line.starts_with([' ', '+', '-', '\\']));
-    if !is_announced && !(all_marked && starts('+') && starts('-')) {
+    if !(is_announced || all_marked && starts('+') && starts('-')) {
         return None;
     }
     let mut found: Vec<Replacement> = vec![Default::default()];

@@ -101,7 +101,7 @@ pub fn build(input: &Input<'_>) -> Result<Prompt, PromptError> {
         let _ = write!(text, "The tests say:\n```\n{failing}```\n\n");
     }
     if !told.is_empty() {
-        let _ = write!(text, "{told}\n");
+        let _ = writeln!(text, "{told}");
     }
     text.push_str(ASK.trim_end());
     let mut system = SYSTEM.trim_end().to_owned();

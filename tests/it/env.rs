@@ -1,6 +1,6 @@
 //! A hermetic place to run the program in: empty environment, own home and temp folder, paths shown as `$DIR`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
@@ -31,11 +31,6 @@ impl TestEnv {
     /// The folder that the program is started in.
     pub fn work(&self) -> PathBuf {
         self.folder.path().join("work")
-    }
-
-    /// The whole scratch folder.
-    pub fn root(&self) -> &Path {
-        self.folder.path()
     }
 
     /// A command of the program in this place; add to it before running it.

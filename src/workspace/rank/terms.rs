@@ -119,8 +119,8 @@ fn is_name(word: &str) -> bool {
 fn is_code(text: &str, word: &str) -> bool {
     // `word` is a slice of `text`.
     let start = word.as_ptr() as usize - text.as_ptr() as usize;
-    let before = text[..start].as_bytes();
-    let after = text[start + word.len()..].as_bytes();
+    let before = &text.as_bytes()[..start];
+    let after = &text.as_bytes()[start + word.len()..];
     let last = |back: usize| before.len().checked_sub(back).map_or(b'\n', |at| before[at]);
     let (one, two) = (last(1), last(2));
     let is_quoted = one == b'`' || after.first() == Some(&b'`');
@@ -141,7 +141,7 @@ pub(super) fn parts_of(word: &str) -> impl Iterator<Item = String> {
     for at in 1..bytes.len() {
         let (before, here, after) = (bytes[at - 1], bytes[at], bytes.get(at + 1).copied().unwrap_or(b' '));
         let starts_word = here.is_ascii_uppercase() && (!before.is_ascii_uppercase() || after.is_ascii_lowercase());
-        if here == b'_' || before == b'_' || (starts_word && before != b'_') {
+        if here == b'_' || before == b'_' || starts_word {
             cuts.push(at);
         }
     }

@@ -54,7 +54,7 @@ fn log2(number: u64) -> u64 {
     let mut mantissa = u128::from(number.max(1)) << 31 >> whole;
     let mut fraction = 0;
     for bit in (0..8).rev() {
-        mantissa = mantissa * mantissa >> 31;
+        mantissa = (mantissa * mantissa) >> 31;
         if mantissa >= 2 << 31 {
             mantissa >>= 1;
             fraction |= 1 << bit;
