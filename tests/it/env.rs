@@ -6,21 +6,21 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 /// A scratch folder with everything that a run of the program may touch.
-pub struct TestEnv {
+pub(crate) struct TestEnv {
     folder: TempDir,
 }
 
 /// What a run of the program gave back.
 #[must_use = "either snapshot the output or assert the exit code"]
 #[derive(Debug)]
-pub struct Output {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Output {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl TestEnv {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let env = Self { folder: tempfile::tempdir().expect("a temp folder can be made") };
         for name in ["home", "tmp", "work"] {
             std::fs::create_dir(env.folder.path().join(name)).expect("the folder is empty");
@@ -29,12 +29,12 @@ impl TestEnv {
     }
 
     /// The folder that the program is started in.
-    pub fn work(&self) -> PathBuf {
+    pub(crate) fn work(&self) -> PathBuf {
         self.folder.path().join("work")
     }
 
     /// A command of the program in this place; add to it before running it.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_runproof"));
         command.args(args).current_dir(self.work()).env_clear().stdin(Stdio::null());
         command.env("HOME", self.folder.path().join("home")).env("TMPDIR", self.folder.path().join("tmp"));
@@ -42,12 +42,12 @@ impl TestEnv {
         command
     }
 
-    pub fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         self.finish(&mut self.command(args))
     }
 
     /// Runs a prepared command and shows this place's paths as `$DIR`.
-    pub fn finish(&self, command: &mut Command) -> Output {
+    pub(crate) fn finish(&self, command: &mut Command) -> Output {
         let output = command.output().expect("the program starts");
         let shown =
             |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&*self.folder.path().to_string_lossy(), "$DIR");
@@ -61,7 +61,7 @@ impl TestEnv {
 
 impl Output {
     /// Returns the standard output of a run that must have ended well.
-    pub fn sound(self) -> String {
+    pub(crate) fn sound(self) -> String {
         assert_eq!(self.code, 0, "{}\n{}", self.stdout, self.stderr);
         self.stdout
     }

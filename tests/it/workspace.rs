@@ -178,7 +178,7 @@ fn restoring_undoes_whatever_a_test_did() {
     fs::remove_file(root.join("link")).unwrap();
     fs::create_dir_all(root.join("link/locked/deep")).unwrap();
     fs::write(root.join("link/locked/deep/x"), "").unwrap();
-    fs::set_permissions(root.join("link/locked"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(root.join("link/locked"), fs::Permissions::from_mode(0o0)).unwrap();
     fs::create_dir_all(root.join("__pycache__")).unwrap();
     fs::write(root.join("__pycache__/evil.pyc"), "").unwrap();
     fs::write(root.join(OsString::from_vec(b"not-utf8-\xff".to_vec())), "").unwrap();
