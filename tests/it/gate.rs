@@ -172,7 +172,7 @@ fn a_hanging_command_is_killed_with_everything_it_started_within_a_second_or_two
         let Some(execution) = place.run(Some(level), &request) else { continue };
         assert!(execution.timed_out && !execution.truncated, "{level}");
         assert_eq!((text(&execution).as_str(), execution.exit), ("started\n", None), "{level}");
-        assert_eq!(running(&mark), Vec::<String>::new(), "{level}");
+        assert_eq!(left_running(&mark), Vec::<String>::new(), "{level}");
     }
 }
 
@@ -285,6 +285,19 @@ fn all_this_holds_for_an_ordinary_user_which_takes_as_long_again() {
 /// A number of seconds that no other test, nor the same one in another process, sleeps.
 fn unique_seconds(test: u32) -> String {
     format!("{test}{}", 1_000_000 + std::process::id())
+}
+
+/// What is still [`running`] once the kernel has had time to end what was killed, which takes a while under load.
+fn left_running(word: &str) -> Vec<String> {
+    let mut left = running(word);
+    for _ in 0..2000 {
+        if left.is_empty() {
+            break;
+        }
+        std::thread::yield_now();
+        left = running(word);
+    }
+    left
 }
 
 /// Command lines of live processes that hold `word` as an argument.
