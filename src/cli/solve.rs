@@ -249,7 +249,9 @@ pub(crate) fn record(
     let roots = recorder.roots().clone();
     match result {
         Ok(outcome) => {
-            for attempt in &outcome.attempts {
+            // A run that was killed between its last event and here has its rows already.
+            let written = store.attempts(job.run)?.len();
+            for attempt in outcome.attempts.iter().skip(written) {
                 let codes = serde_json::to_string(&attempt.codes).unwrap_or_default();
                 let word = if attempt.green { "green" } else { "red" };
                 store.record_attempt(job.run, &NewAttempt { number: attempt.number, outcome: word, codes: &codes })?;
