@@ -46,3 +46,24 @@ fn help(path: &mut Vec<String>, text: &mut String) {
         path.pop();
     }
 }
+
+#[test]
+fn prepare_says_which_python_or_package_it_cannot_have() {
+    let env = TestEnv::new();
+    let row = |python: &str, package: &str| {
+        format!(
+            r#"{{"instance_id":"a__b-1","repo":"a/b","base_commit":"{}","problem_statement":"x","patch":"","test_patch":"","env":"e","env_python":"{python}","env_packages":["{package}"]}}"#,
+            "0".repeat(40)
+        )
+    };
+    for (python, package, code, message) in [
+        ("3.99", "x==1", 4, "there is no Python 3.99 here"),
+        ("3.11", "--index-url=http://x", 3, "\"--index-url=http://x\" is not a package requirement"),
+    ] {
+        std::fs::write(env.work().join("i.jsonl"), row(python, package)).unwrap();
+        let output = env.run(&["prepare", "i.jsonl"]);
+        assert_eq!(output.code, code, "{}", output.stderr);
+        assert!(output.stderr.contains(message) && output.stderr.contains("hint: "), "{}", output.stderr);
+        assert!(!env.work().join(".runproof/environments").exists());
+    }
+}

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::canon::{FileMode, Tree};
 
 use mentions::Mentions;
-use source::Facts;
+use source::{Facts, Reader};
 use terms::Terms;
 
 /// What the files are ranked for.
@@ -59,6 +59,7 @@ pub fn rank(tree: &Tree, read: &mut dyn FnMut(&str) -> Option<Vec<u8>>, query: &
         .collect();
     let terms = Terms::of(issue, failing);
     let mut mentions = Mentions::find(&paths, issue, failing);
+    let mut reader = Reader::new(&terms);
     let mut facts: Vec<(&str, Facts)> = Vec::with_capacity(paths.len());
     for path in paths {
         let Some(bytes) = read(path) else { continue };
@@ -66,7 +67,7 @@ pub fn rank(tree: &Tree, read: &mut dyn FnMut(&str) -> Option<Vec<u8>>, query: &
         if mentions.is_named_test(path) {
             mentions.follow_imports(&text);
         }
-        facts.push((path, Facts::of(path, &text, &terms)));
+        facts.push((path, reader.read(path, &text)));
     }
     let vocabulary = weigh::vocabulary(&facts, &terms);
     let definitions = definitions(&facts, &terms);
@@ -92,8 +93,10 @@ pub fn rank(tree: &Tree, read: &mut dyn FnMut(&str) -> Option<Vec<u8>>, query: &
 /// Evidence from definitions: who defines a name that the task uses, the more the fewer define it.
 fn definitions<'a>(facts: &[(&'a str, Facts)], terms: &Terms) -> BTreeMap<&'a str, Vec<(u64, String)>> {
     let mut holders: BTreeMap<&str, BTreeSet<&'a str>> = BTreeMap::new();
+    // The project's own name is in every issue and says nothing.
+    let packages: BTreeSet<&str> = facts.iter().flat_map(|(path, _)| path.split('/').rev().skip(1).last()).collect();
     for (path, facts) in facts.iter().filter(|(path, _)| put_back(path) == 1) {
-        for name in &facts.defines {
+        for name in facts.defines.iter().filter(|name| !packages.contains(name.as_str())) {
             holders.entry(name).or_default().insert(path);
         }
     }
@@ -126,7 +129,10 @@ fn put_back(path: &str) -> u64 {
     let is_test_name = name.starts_with("test_")
         || ["_test.", "_tests.", ".test.", ".spec.", "Test."].iter().any(|mark| name.contains(mark))
         || ["tests.py", "test.py", "conftest.py"].contains(&name);
-    if is_test_name || is_in(&["test", "tests", "testing_data", "__tests__", "testdata"]) {
+    // A folder `testing` at the top holds a project's tests, deeper it is the part of it that helps others to test.
+    let is_test_folder = is_in(&["test", "tests", "__tests__", "testdata"]) || folders.last() == Some(&"testing");
+    let is_numbered = name.bytes().take_while(u8::is_ascii_digit).count() >= 4;
+    if is_test_name || is_test_folder {
         10
     } else if is_in(&[
         "doc",
@@ -142,9 +148,7 @@ fn put_back(path: &str) -> u64 {
         "extras",
     ]) {
         5
-    } else if ["setup.py", "conf.py"].contains(&name)
-        || is_in(&["migrations", "locale", "vendor", "node_modules", "deprecated"])
-    {
+    } else if ["setup.py", "conf.py"].contains(&name) || is_numbered || is_in(&["locale", "vendor", "node_modules"]) {
         3
     } else {
         1

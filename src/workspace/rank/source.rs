@@ -1,6 +1,6 @@
 //! What one file has to do with a task: how often it uses each term, and which of the task's names it defines.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::terms::{Terms, parts_of, words};
 
@@ -41,20 +41,32 @@ pub(super) struct Facts {
     pub(super) defines: BTreeSet<String>,
 }
 
-impl Facts {
-    /// Reads a file for a task.
-    pub(super) fn of(path: &str, text: &str, terms: &Terms) -> Self {
-        let mut facts = Self { uses: BTreeMap::new(), length: 0, defines: BTreeSet::new() };
+/// Reads files for a task. Most words of a file were in the file before it: what a word counts for is kept.
+pub(super) struct Reader<'a> {
+    terms: &'a Terms,
+    /// Numbers of the terms that a word uses; only ever looked up, so its order reaches nothing.
+    known: HashMap<String, Vec<usize>>,
+}
+
+impl<'a> Reader<'a> {
+    /// Starts with no word known.
+    pub(super) fn new(terms: &'a Terms) -> Self {
+        Self { terms, known: HashMap::new() }
+    }
+
+    /// Returns what a file has to do with the task.
+    pub(super) fn read(&mut self, path: &str, text: &str) -> Facts {
+        let mut facts = Facts { uses: BTreeMap::new(), length: 0, defines: BTreeSet::new() };
         for word in words(text) {
             facts.length += 1;
-            facts.count(word, 1, terms);
+            self.count(word, 1, &mut facts);
         }
         for word in words(path) {
-            facts.count(word, USES_IN_PATH, terms);
+            self.count(word, USES_IN_PATH, &mut facts);
         }
         for line in text.lines() {
             if let Some(name) = defined(line)
-                && terms.uses(name)
+                && self.terms.uses(name)
             {
                 facts.defines.insert(name.to_owned());
             }
@@ -62,17 +74,16 @@ impl Facts {
         facts
     }
 
-    fn count(&mut self, word: &str, times: u32, terms: &Terms) {
-        let lower = word.to_ascii_lowercase();
-        if let Some(number) = terms.number(&lower) {
-            *self.uses.entry(number).or_default() += times;
+    fn count(&mut self, word: &str, times: u32, facts: &mut Facts) {
+        if !self.known.contains_key(word) {
+            let lower = word.to_ascii_lowercase();
+            let is_composed = lower != word || word.contains('_');
+            let parts = parts_of(word).filter(|part| is_composed && *part != lower);
+            let numbers = parts.chain([lower.clone()]).filter_map(|part| self.terms.number(&part)).collect();
+            self.known.insert(word.to_owned(), numbers);
         }
-        if lower != word || word.contains('_') {
-            for part in parts_of(word).filter(|part| *part != lower) {
-                if let Some(number) = terms.number(&part) {
-                    *self.uses.entry(number).or_default() += times;
-                }
-            }
+        for number in self.known.get(word).into_iter().flatten() {
+            *facts.uses.entry(*number).or_default() += times;
         }
     }
 }
