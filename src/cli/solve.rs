@@ -105,6 +105,13 @@ fn resume(args: &SolveArgs, text: &str, global: &Global, ui: &mut Ui) -> Result<
         let failure = Failure::new(FailureKind::Usage, format!("the run {} has ended: {}", row.id, row.outcome));
         return Err(failure.hint("`runproof replay` performs it again"));
     }
+    if row.events < 2 {
+        let failure = Failure::new(
+            FailureKind::Usage,
+            format!("the run {} was cut off before its instance was recorded", row.id),
+        );
+        return Err(failure.hint("nothing was done yet: start it anew with `runproof solve INSTANCE`"));
+    }
     let header = read_header(&store, &row)?;
     drop(store);
     // The recorded instance knows no path of any machine; where the code lies has to be said again.

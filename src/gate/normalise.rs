@@ -137,7 +137,7 @@ mod tests {
             ("2001-02-03 04:05:06", "2001-02-03 04:05:06"),
             ("\x1b[31mFAILED\x1b[0m a\r\n", "FAILED a\n"),
             ("random seed:        8812", "random seed:        <seed>"),
-            ("File \"/root/.pyenv/versions/3.11.7/lib/python3.11/a.py\"", "File \"<python>/lib/python3.11/a.py\""),
+            ("File \"/home/me/.pyenv/versions/3.11.7/lib/python3.11/a.py\"", "File \"<python>/lib/python3.11/a.py\""),
             ("http://localhost:45123/x", "http://localhost:<port>/x"),
         ] {
             assert_eq!(canonical(raw), expected, "{raw}");
