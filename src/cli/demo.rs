@@ -57,10 +57,10 @@ macro_rules! task {
 
 /// The bundled tasks, as the folders in `fixtures/instances` hold them.
 const TASKS: [Task; 3] = [
-    task!("marks": "task.toml", "issue.md", "repo/marks.py", "repo/test_marks.py", "held_out/test_marks_more.py"),
     task!("temperature": "task.toml", "issue.md", "repo/temperature.py", "repo/test_temperature.py",
         "held_out/test_temperature_more.py"),
     task!("calendar": "task.toml", "issue.md", "repo/months.py", "repo/test_months.py", "held_out/test_months_more.py"),
+    task!("parking": "task.toml", "issue.md", "repo/parking.py", "repo/test_parking.py", "held_out/test_parking_more.py"),
 ];
 
 /// One recorded and replayed task.
@@ -110,8 +110,8 @@ fn one(
         tests: TestsMode::Existing,
         attempts: 6,
         seed: 42,
-        context_tokens: 4096,
-        reply_tokens: 256,
+        context_tokens: 2048,
+        reply_tokens: 64,
         constrained: true,
         timeout_seconds: 60,
     };

@@ -9,7 +9,7 @@ use crate::model::{Message, Role};
 use super::budget::{Budget, estimate};
 use super::feedback::{AttemptNote, feedback, head_and_tail};
 use super::listing::{NUMBERING, numbered, words};
-use super::{ASK, SYSTEM};
+use super::{ASK, SYSTEM, small};
 
 /// Files that a prompt shows at most.
 const MOST_FILES: usize = 5;
@@ -24,6 +24,8 @@ pub struct Input<'a> {
     pub feedback: &'a [AttemptNote],
     /// What the failing visible tests say on the base tree; may be empty.
     pub failing: &'a str,
+    /// Says which files are shown only, such as tests: no answer may touch them.
+    pub protected: &'a dyn Fn(&str) -> bool,
     /// Name and text of skills.
     pub skills: &'a [(String, String)],
     /// The room.
@@ -83,6 +85,9 @@ pub fn select(ranked: &[(String, u64)], budget: &Budget) -> Vec<String> {
 /// # Errors
 /// A context too small for the instructions, the issue's share and a part of one file: nothing is cut silently.
 pub fn build(input: &Input<'_>) -> Result<Prompt, PromptError> {
+    if let Some(prompt) = small::is_wanted(input).then(|| small::build(input)).flatten() {
+        return prompt;
+    }
     let budget = &input.budget;
     let mut text = String::new();
     let issue = head_and_tail(input.instance.problem_statement.trim(), budget.issue_bytes());
@@ -94,7 +99,9 @@ pub fn build(input: &Input<'_>) -> Result<Prompt, PromptError> {
     for (path, listing, lines) in listings {
         let _ = write!(text, "FILE: {path}\n```\n{listing}```\n\n");
         shown.push(path.clone());
-        constraint.push((path, lines));
+        if !(input.protected)(&path) {
+            constraint.push((path, lines));
+        }
     }
     if told.is_empty() && !input.failing.trim().is_empty() {
         let failing = head_and_tail(input.failing.trim(), budget.feedback_bytes());

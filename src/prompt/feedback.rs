@@ -38,7 +38,7 @@ pub(super) fn feedback(notes: &[AttemptNote], cap: usize) -> String {
     text
 }
 
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().chars().take(300).collect()
 }
 

@@ -133,6 +133,7 @@ impl Solver<'_, '_> {
             files,
             feedback: &notes,
             failing: &baseline.failing,
+            protected: &|path| is_protected(&self.hidden_paths, path),
             skills: &[],
             budget: self.budget(),
         };
@@ -142,8 +143,7 @@ impl Solver<'_, '_> {
     fn ask(&mut self, number: u32, which: usize, model: &Identity, prompt: &Prompt) -> Result<Reply, Interruption> {
         self.began(Phase::Reply, number);
         let constrained = self.options.constrained && model.provider == Provider::Embedded;
-        let editable = prompt.constraint.iter().filter(|(path, _)| !is_protected(&self.hidden_paths, path));
-        let files = editable.map(|(path, lines)| ConstraintFile { path: path.clone(), lines: *lines });
+        let files = prompt.constraint.iter().map(|(path, lines)| ConstraintFile { path: path.clone(), lines: *lines });
         let request = Request {
             model: model.clone(),
             messages: prompt.messages.clone(),
