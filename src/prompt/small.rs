@@ -163,7 +163,7 @@ mod tests {
         let questions: Vec<String> = (0..6).map(|n| prompt(n).messages.last().unwrap().content.clone()).collect();
         assert!(questions[0].ends_with("Write line 15."), "{}", questions[0]);
         assert!(questions[1].ends_with("Write line 8.") && questions[1].contains("Attempt 1 failed: outcome 1\n"));
-        assert_eq!(prompt(0).constraint, [("months.py".to_owned(), 21)]);
+        assert_eq!(prompt(0).constraint, [("months.py".to_owned(), 20)]);
         let distinct: std::collections::BTreeSet<&String> = questions.iter().collect();
         assert_eq!(distinct.len(), questions.len());
     }
