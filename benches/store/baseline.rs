@@ -6,9 +6,9 @@ use std::time::Instant;
 use runproof::canon::Blake3;
 use rusqlite::{Connection, params};
 
+use crate::Result;
 use crate::corpus::Call;
 use crate::median;
-use crate::outcome::Result;
 
 pub(crate) struct Baseline {
     connection: Connection,

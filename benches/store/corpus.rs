@@ -1,12 +1,12 @@
 //! Reading corpora, and a conversation made from their text.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read};
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::outcome::Result;
+use crate::Result;
 
 /// One recorded call.
 pub(crate) struct Call {
@@ -16,11 +16,16 @@ pub(crate) struct Call {
     pub(crate) reply: String,
 }
 
-/// Reads a corpus: one JSON object a line with `run`, `kind`, `req` and `resp`, in a zstd frame with a long window.
+/// Reads a corpus: one JSON object a line with `run`, `kind`, `req` and `resp`, as it is or (`.zst`) in a zstd frame
+/// with a long window.
 pub(crate) fn calls(file: &Path) -> Result<impl Iterator<Item = Result<Call>> + use<>> {
-    let mut decoder = zstd::Decoder::new(File::open(file)?)?;
-    decoder.window_log_max(27)?;
-    Ok(BufReader::new(decoder).lines().map(|line| {
+    let mut reader: Box<dyn Read> = Box::new(File::open(file)?);
+    if file.extension().is_some_and(|extension| extension == "zst") {
+        let mut decoder = zstd::Decoder::new(reader)?;
+        decoder.window_log_max(27)?;
+        reader = Box::new(decoder);
+    }
+    Ok(BufReader::new(reader).lines().map(|line| {
         let mut line: Value = serde_json::from_str(&line?)?;
         let mut text = |name: &str| match line[name].take() {
             Value::String(text) => Ok(text),

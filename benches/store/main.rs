@@ -10,14 +10,11 @@ use std::time::{Duration, Instant};
 
 use baseline::Baseline;
 use corpus::{Call, Conversation};
-use outcome::Result;
 use runproof::canon::{RunId, Sha256};
 use runproof::store::{Access, Durability, NewEvent, NewRun, RunEnd, RunStatus, Store};
 
-/// `Result` with any error; a bench only prints it.
-mod outcome {
-    pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
-}
+/// Any error will do: a bench only prints it.
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Result<()> {
     let files: Vec<PathBuf> = std::env::args_os().skip(1).filter(|arg| arg != "--bench").map(PathBuf::from).collect();
@@ -123,42 +120,61 @@ fn id(number: usize) -> RunId {
     RunId::from_bytes(bytes)
 }
 
+/// Times are the best of several passes: what the machine can do, not what else it was doing.
+const PASSES: usize = 5;
+
 fn figures(when: &str, path: &Path) -> Result<()> {
     println!("  {when}: file                 {:>13}", size(path)?);
     let store = Store::open(path, Access::Read, Durability::Normal)?;
     let stats = store.stats()?;
     println!("    of it {} blocks             {:>13}", stats.blocks, stats.block_bytes);
-    let start = Instant::now();
-    let report = store.verify(&mut |_, _| {})?;
-    assert!(report.is_sound(), "{:?}", report.damage);
-    println!("    verify                          {:>10.1} MB/s", rate(report.body_bytes as f64, start.elapsed()));
+    let verified = best(|| {
+        let start = Instant::now();
+        let report = store.verify(&mut |_, _| {})?;
+        assert!(report.is_sound(), "{:?}", report.damage);
+        Ok(start.elapsed().as_secs_f64())
+    })?;
+    println!("    verify                          {:>10.1} MB/s", stats.body_bytes as f64 / 1e6 / verified);
 
     let runs = store.runs()?;
     let events: Vec<_> = runs.iter().flat_map(|run| (0..run.events).map(|seq| (run.id, seq))).collect();
-    let store = Store::open(path, Access::Read, Durability::Normal)?;
     let picks: Vec<_> = (0..1000_usize).map(|index| events[index * 7919 % events.len()]).collect();
-    let times = picks.iter().map(|(run, seq)| timed(|| store.body(*run, *seq, "request").map(drop)));
-    println!("    random read p50                 {:>10.1} µs", median(times.collect::<Result<_>>()?));
-    let cold = picks.iter().take(200).map(|(run, seq)| {
-        let store = Store::open(path, Access::Read, Durability::Normal)?;
-        timed(|| store.body(*run, *seq, "request").map(drop))
-    });
-    println!("    first read after opening p50    {:>10.1} µs", median(cold.collect::<Result<_>>()?));
-
-    let store = Store::open(path, Access::Read, Durability::Normal)?;
-    let start = Instant::now();
-    let mut times = Vec::new();
-    for run in &runs {
-        for event in store.events(run.id)? {
-            times.push(timed(|| {
-                store.body(run.id, event.seq, "request").and(store.body(run.id, event.seq, "reply")).map(drop)
-            })?);
+    let open = || Store::open(path, Access::Read, Durability::Normal);
+    let random = best(|| {
+        let store = open()?;
+        let times = picks.iter().map(|(run, seq)| timed(|| store.body(*run, *seq, "request").map(drop)));
+        Ok(median(times.collect::<Result<_>>()?))
+    })?;
+    println!("    random read p50                 {random:>10.1} µs");
+    let first = best(|| {
+        let times = picks.iter().take(100).map(|(run, seq)| {
+            let store = open()?;
+            timed(|| store.body(*run, *seq, "request").map(drop))
+        });
+        Ok(median(times.collect::<Result<_>>()?))
+    })?;
+    println!("    first read after opening p50    {first:>10.1} µs");
+    let mut medians = f64::INFINITY;
+    let whole = best(|| {
+        let store = open()?;
+        let start = Instant::now();
+        let mut times = Vec::new();
+        for run in &runs {
+            for event in store.events(run.id)? {
+                let both = || store.body(run.id, event.seq, "request").and(store.body(run.id, event.seq, "reply"));
+                times.push(timed(|| both().map(drop))?);
+            }
         }
-    }
-    let whole = start.elapsed();
-    println!("    replay p50                      {:>10.1} µs", median(times));
-    println!("    replay                          {:>10.0} events/s", events.len() as f64 / whole.as_secs_f64());
+        medians = medians.min(median(times));
+        Ok(start.elapsed().as_secs_f64())
+    })?;
+    println!("    replay p50                      {medians:>10.1} µs");
+    println!("    replay                          {:>10.0} events/s", events.len() as f64 / whole);
     Ok(())
+}
+
+fn best(mut pass: impl FnMut() -> Result<f64>) -> Result<f64> {
+    (0..PASSES).try_fold(f64::INFINITY, |best, _| Ok(best.min(pass()?)))
 }
 
 fn conversation_figures(source: &Path, folder: &Path) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 use crate::canon::RunId;
 
@@ -60,6 +60,9 @@ pub enum StoreError {
     /// No space is left on the device.
     #[error("no space left for the store")]
     DiskFull,
+    /// The device or a limit keeps the file from being written.
+    #[error("the store cannot be written: {0}")]
+    Unwritable(String),
     /// Another process holds the write lock.
     #[error("the store is locked by another writer")]
     Locked,
@@ -140,6 +143,14 @@ impl From<rusqlite::Error> for StoreError {
                 let text = || message.clone().unwrap_or_else(|| failure.to_string());
                 match failure.code {
                     ErrorCode::DiskFull => Self::DiskFull,
+                    ErrorCode::SystemIoFailure => match failure.extended_code {
+                        // The index of the write-ahead log is a file of its own, which a full disk has no room for.
+                        ffi::SQLITE_IOERR_SHMSIZE => Self::DiskFull,
+                        ffi::SQLITE_IOERR_WRITE | ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_TRUNCATE => {
+                            Self::Unwritable(text())
+                        }
+                        _ => Self::Sqlite(error),
+                    },
                     ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Locked,
                     ErrorCode::ReadOnly => Self::ReadOnly,
                     ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::TooBig => {

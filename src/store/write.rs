@@ -21,7 +21,7 @@ use super::stream::{self, common_prefix, common_suffix};
 /// Sizes of content-defined chunks.
 const CHUNK: (usize, usize, usize) = (1024, 4096, 16384);
 /// Smaller new text is not looked up.
-const MIN_LOOKUP: usize = 512;
+const MIN_LOOKUP: usize = 1024;
 /// A body that has less in common with its base is stored without it.
 const MIN_COMMON: usize = 64;
 

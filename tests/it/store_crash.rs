@@ -81,7 +81,7 @@ fn a_killed_recorder_loses_no_acknowledged_event_and_resumes() {
 }
 
 #[test]
-#[ignore = "takes half a minute"]
+#[ignore = "takes seconds"]
 fn a_hundred_kills_lose_no_acknowledged_event() {
     let mut kills = 0;
     while kills < 100 {
