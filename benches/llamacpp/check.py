@@ -58,7 +58,8 @@ def main() -> None:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with open(path, "w", encoding="utf-8") as file:
                 file.write(text)
-        run("solve", "task", "--model", f"openai:{name}", "--base-url", url, "--attempts", "1", fail_ok=True)
+        run("solve", "task", "--model", f"openai:{name}", "--base-url", url, "--attempts", "1",
+            "--reply", "160", fail_ok=True)
         effective = get(url, "/slots")[0]["params"]
         for key in ("seed", "temperature", "top_k", "samplers"):
             assert effective[key] == GREEDY[key], (key, effective[key])
@@ -69,7 +70,7 @@ def main() -> None:
         sent = json.loads(run("show", "--event", str(calls[0]), "--body", "sent"))
         for key, value in GREEDY.items():
             assert sent[key] == value, (key, sent.get(key))
-        raw = run("show", "--event", str(calls[0]), "--body", "raw")
+        raw = run("show", "--event", str(calls[0]), "--body", "reply")
         assert raw.rstrip().endswith("data: [DONE]"), raw[-200:]
         print(f"call      {len(sent)} fields sent, {len(raw)} bytes of stream")
 

@@ -280,9 +280,10 @@ impl Fault {
                 format!("it has: {}", available.join(", "))
             }
             Self::Remote(_) => "choose a model whose weights are on this machine".into(),
-            Self::PromptTooLong { .. } | Self::PromptTruncated { .. } => {
-                "raise the context, or let the prompt hold fewer files".into()
-            }
+            Self::PromptTooLong { .. } => "raise the context, or let the prompt hold fewer files".into(),
+            Self::PromptTruncated { .. } => "raise the context, or let the prompt hold fewer files; an old server may \
+                                             also count only what was not in its cache: update it"
+                .into(),
             Self::ContextReduced { effective, .. } => {
                 format!("ask for at most {effective} tokens of context, or give the server more memory")
             }

@@ -48,3 +48,36 @@ pub fn normalise(request: &Request, sent: &[u8], raw: &[u8]) -> Result<Vec<u8>, 
     };
     reply.map(|reply| reply.to_bytes()).map_err(|fault| ModelError::new(fault, sent.to_vec(), raw.to_vec()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::request::tests::request;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever a store or a server holds, reading it ends in a reply or an error.
+        #[test]
+        fn no_bytes_can_do_harm(
+            which in 0..Provider::ALL.len(),
+            noise in prop::collection::vec(any::<u8>(), 0..200),
+            text in "(data: |\\{|\\}|\"(message|delta|choices|error|done|type|content)\":|\\[|\\]|1|\"x\"|,|\n){0,60}",
+        ) {
+            let provider = Provider::ALL[which];
+            let request = request(provider);
+            let sent = match provider {
+                Provider::Ollama => ollama::plan(&request).body(&[], &[]),
+                Provider::OpenAi => openai::plan(&request).body(&[], &[]),
+                Provider::Anthropic => anthropic::plan(&request).body(&[], &[]),
+                Provider::Embedded | Provider::Scripted => Vec::new(),
+            };
+            for raw in [&noise[..], text.as_bytes()] {
+                prop_assert!(identity(provider, raw).is_err());
+                if let Ok(bytes) = normalise(&request, &sent, raw) {
+                    prop_assert!(Reply::from_bytes(&bytes).is_ok());
+                }
+                prop_assert!(provider == Provider::Embedded || provider == Provider::Scripted || normalise(&request, raw, raw).is_err());
+            }
+        }
+    }
+}

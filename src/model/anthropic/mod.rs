@@ -8,4 +8,6 @@ mod reply;
 
 #[cfg(feature = "live")]
 pub use live::{Anthropic, AnthropicSettings};
+#[cfg(test)]
+pub(super) use reply::plan;
 pub(super) use reply::{identity, normalise};

@@ -44,7 +44,7 @@ pub(in crate::model) fn identity(raw: &[u8]) -> Result<Identity, Fault> {
 }
 
 /// Returns the fields of a request; the API has no seed, and none of the other settings.
-pub(super) fn plan(request: &Request) -> Plan {
+pub(in crate::model) fn plan(request: &Request) -> Plan {
     let system: Vec<&str> =
         request.messages.iter().filter(|message| message.role == Role::System).map(|m| m.content.as_str()).collect();
     let spoken = request.messages.iter().filter(|message: &&Message| message.role != Role::System);

@@ -6,4 +6,6 @@ mod reply;
 
 #[cfg(feature = "live")]
 pub use live::{Ollama, OllamaSettings};
+#[cfg(test)]
+pub(super) use reply::plan;
 pub(super) use reply::{identity, normalise};

@@ -111,7 +111,7 @@ pub(in crate::model) fn identity(raw: &[u8]) -> Result<Identity, Fault> {
 }
 
 /// Returns the fields of a chat request; nothing that could change a token is left to a default.
-pub(super) fn plan(request: &Request) -> Plan {
+pub(in crate::model) fn plan(request: &Request) -> Plan {
     let (sampling, limits) = (&request.sampling, request.limits);
     let mut plan = Plan::default();
     plan.must("model", request.model.name.as_str())

@@ -9,3 +9,5 @@ pub(super) use identity::identity;
 #[cfg(feature = "live")]
 pub use live::{OpenAi, OpenAiSettings};
 pub(super) use reply::normalise;
+#[cfg(test)]
+pub(super) use reply::plan;

@@ -14,7 +14,7 @@ use crate::model::wire::{self, Plan};
 use crate::model::{Fault, Provider, Request, sse};
 
 /// Returns the fields of a request to the server that the request's identity names.
-pub(super) fn plan(request: &Request) -> Plan {
+pub(in crate::model) fn plan(request: &Request) -> Plan {
     let (sampling, tokens) = (&request.sampling, request.limits.max_tokens);
     let kind = Kind::of(&request.model);
     let mut plan = Plan::default();

