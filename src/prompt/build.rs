@@ -103,8 +103,11 @@ pub fn build(input: &Input<'_>) -> Result<Prompt, PromptError> {
             constraint.push((path, lines));
         }
     }
-    if told.is_empty() && !input.failing.trim().is_empty() {
-        let failing = head_and_tail(input.failing.trim(), budget.feedback_bytes());
+    // Feedback on tests says anew what fails; a refused answer was never tested.
+    let is_tested = input.feedback.last().is_some_and(|note| !note.patch.is_empty());
+    if !is_tested && !input.failing.trim().is_empty() {
+        let room = budget.feedback_bytes().saturating_sub(told.len());
+        let failing = head_and_tail(input.failing.trim(), room);
         let _ = write!(text, "The tests say:\n```\n{failing}```\n\n");
     }
     if !told.is_empty() {
@@ -138,4 +141,78 @@ fn list(input: &Input<'_>, wanted: &BTreeSet<&str>) -> Result<Vec<(String, Strin
         }
     }
     if listings.is_empty() { Err(PromptError::NoFile { bytes }) } else { Ok(listings) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::canon::{Blake3, FileMode, Tree, TreeEntry};
+    use crate::edit::{Change, Context, Limits, propose};
+    use crate::instance::load;
+
+    #[test]
+    fn our_own_parser_accepts_the_answer_of_the_example() {
+        let (_, example) = SYSTEM.split_once("An example.").unwrap();
+        let (question, answer) = example.split_once("The answer is").unwrap();
+        let (_, listing) = question.split_once("```\n").unwrap();
+        let (listing, _) = listing.split_once("```").unwrap();
+        let text: String = listing.lines().map(|line| format!("{}\n", &line[6..])).collect();
+        let mut tree = Tree::default();
+        let digest = Blake3::of(text.as_bytes());
+        tree.insert("shop/basket.py".into(), TreeEntry { mode: FileMode::Regular, digest, size: text.len() as u64 });
+        let shown = BTreeMap::from([("shop/basket.py".to_owned(), text.clone().into_bytes())]);
+        let (protected, limits) = (|_: &str| false, Limits::default());
+        let context = Context { tree: &tree, shown: &shown, cut_off: false, protected: &protected, limits };
+        let (answer, _) = answer.split_once("Rules:").unwrap();
+        let proposal = propose(answer.as_bytes(), &context, &mut |_| None).unwrap();
+        let Some(Change::Write { bytes, .. }) = proposal.changes.get("shop/basket.py") else { panic!("no change") };
+        let expected = text.replace("            result = price", "            result += price");
+        assert_eq!(String::from_utf8_lossy(bytes), expected);
+    }
+
+    #[test]
+    fn what_failed_is_shown_again_after_a_refusal_and_not_beside_newer_test_results() {
+        let instance = load("fixtures/instances/temperature").unwrap();
+        let files = [("temperature.py".to_owned(), b"x = 1\n".to_vec()), ("test_t.py".to_owned(), b"y = 1\n".to_vec())];
+        let prompt = |patch: &str| {
+            let feedback = [AttemptNote {
+                number: 1,
+                outcome: "refused".into(),
+                codes: Vec::new(),
+                detail: "the detail".into(),
+                patch: patch.into(),
+            }];
+            let protected = |path: &str| path.starts_with("test_");
+            build(&Input {
+                instance: &instance,
+                files: &files,
+                feedback: &feedback,
+                failing: "AssertionError: 148 != 212",
+                protected: &protected,
+                skills: &[],
+                budget: Budget { context_tokens: 8192, reply_tokens: 512 },
+            })
+            .unwrap()
+        };
+        let refused = prompt("");
+        assert!(
+            refused.messages[1].content.contains("148 != 212") && refused.messages[1].content.contains("the detail")
+        );
+        assert!(!prompt("a diff\n").messages[1].content.contains("148 != 212"));
+        assert_eq!(refused.shown, ["temperature.py", "test_t.py"]);
+        assert_eq!(refused.constraint, [("temperature.py".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn too_little_room_is_refused() {
+        let instance = load("fixtures/instances/temperature").unwrap();
+        let files = [("a.txt".to_owned(), b"x = 1\n".repeat(100))];
+        let protected = |_: &str| false;
+        let budget = Budget { context_tokens: 700, reply_tokens: 512 };
+        let (instance, files) = (&instance, &files);
+        let input = Input { instance, files, feedback: &[], failing: "", protected: &protected, skills: &[], budget };
+        assert!(matches!(build(&input), Err(PromptError::TooLong { .. } | PromptError::NoFile { .. })));
+    }
 }

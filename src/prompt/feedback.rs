@@ -21,11 +21,11 @@ pub struct AttemptNote {
 pub(super) fn feedback(notes: &[AttemptNote], cap: usize) -> String {
     let Some((last, earlier)) = notes.split_last() else { return String::new() };
     let mut text = format!("Attempt {} did not repair the bug: {}\n", last.number, one_line(&last.outcome));
-    if !last.patch.is_empty() {
-        let _ = write!(text, "\nIt changed:\n```\n{}```\n", head_and_tail(&last.patch, cap / 3));
-    }
     if !last.detail.trim().is_empty() {
         let _ = write!(text, "\n{}\n", head_and_tail(last.detail.trim_end(), cap / 2));
+    }
+    if !last.patch.is_empty() {
+        let _ = write!(text, "\nIt changed:\n```\n{}```\n", head_and_tail(&last.patch, cap / 3));
     }
     for note in earlier.iter().rev() {
         let line = format!("Attempt {}: {}\n", note.number, one_line(&note.outcome));

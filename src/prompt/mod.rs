@@ -17,7 +17,7 @@ pub use build::{Input, Prompt, PromptError, build, select};
 pub use feedback::AttemptNote;
 
 /// Version of everything here that is code: layout, cutting, budget.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 const SYSTEM: &str = include_str!("system.md");
 const ASK: &str = include_str!("ask.md");

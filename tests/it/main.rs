@@ -13,6 +13,7 @@ mod embedded;
 mod env;
 mod gate;
 #[cfg(feature = "live")]
+mod instance;
 mod model;
 #[cfg(feature = "live")]
 mod providers;
