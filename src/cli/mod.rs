@@ -19,6 +19,7 @@ mod model;
 mod models;
 mod prepare;
 mod progress;
+mod reexecute;
 mod replay;
 mod runs;
 mod show;

@@ -11,6 +11,8 @@ use crate::store::{RunRow, Store};
 use crate::transcript::{Kind, Player, ReplayOutcome, TranscriptError};
 
 use super::args::Global;
+use super::models::ModelArgs;
+use super::reexecute::REEXECUTION;
 use super::runs::{find_run, open_store, short};
 use super::ui::{Tone, printable};
 use super::workbench::{Workbench, WorkbenchArgs};
@@ -34,6 +36,15 @@ pub(crate) struct ReplayArgs {
     instance: Option<String>,
     #[command(flatten)]
     workbench: WorkbenchArgs,
+    /// After an equal replay, really asks the models every call K times again, compares the replies in canonical form,
+    /// and records that as a run of its own. Scripts and weights have to be named again by --model and --fallback.
+    #[arg(long, value_name = "K", conflicts_with = "tests", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    live: Option<u32>,
+    #[command(flatten)]
+    models: ModelArgs,
+    /// The run's fallback model, for --live.
+    #[arg(long, value_name = "MODEL")]
+    fallback: Option<String>,
     /// Prints the outcome as JSON.
     #[arg(long)]
     json: bool,
@@ -42,6 +53,9 @@ pub(crate) struct ReplayArgs {
 pub(crate) fn replay(args: &ReplayArgs, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
     let store = open_store(&global.store)?;
     let row = find_run(&store, &args.run)?;
+    if row.kind == REEXECUTION {
+        return super::reexecute::replay(&store, &row, args.json, ui);
+    }
     let header = read_header(&store, &row)?;
     let started = Host::now_us();
     let outcome = if args.tests {
@@ -58,7 +72,14 @@ pub(crate) fn replay(args: &ReplayArgs, global: &Global, ui: &mut Ui) -> Result<
         replay_run(&store, row.id, &header, None, &[])?
     };
     let elapsed_us = Host::now_us().saturating_sub(started);
-    report(args, &store, &row, &outcome, elapsed_us, ui)
+    let exit = report(args, &store, &row, &outcome, elapsed_us, ui)?;
+    match args.live {
+        Some(times) if exit == Exit::Sound => {
+            let asked = super::reexecute::Asked { times, models: &args.models, fallback: args.fallback.as_deref() };
+            super::reexecute::reexecute(&store, &row, &header, &asked, global, args.json, ui)
+        }
+        _ => Ok(exit),
+    }
 }
 
 /// Returns the folder that live work on `run` happens in.

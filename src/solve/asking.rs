@@ -6,6 +6,7 @@ use crate::canon::Blake3;
 use crate::gate::environment::{Recipe, generated_files};
 use crate::gate::{self, TestRequest};
 use crate::instance::{Hidden, Instance, Repository};
+use crate::model::{self, Provider, Request};
 use crate::prompt::Budget;
 use crate::transcript::{ActFailure, Ask, Done, Kind, Normaliser};
 
@@ -68,12 +69,21 @@ impl<'l> Solver<'_, 'l> {
         Ok(bytes)
     }
 
-    /// Asks the transcript; the act gets the live hands, or fails where there are none.
+    /// Asks the transcript for something of `kind`, as [`Solver::ask`] does.
     pub(super) fn perform(
         &mut self,
         kind: Kind,
         request: &[u8],
         normaliser: Normaliser<'_>,
+        act: impl FnMut(&mut Live<'l>, &mut dyn FnMut(Step)) -> Result<Done, ActFailure>,
+    ) -> Result<Vec<u8>, Interruption> {
+        self.ask(&Ask { kind, request, normaliser }, act)
+    }
+
+    /// Asks the transcript; the act gets the live hands, or fails where there are none.
+    pub(super) fn ask(
+        &mut self,
+        ask: &Ask<'_>,
         mut act: impl FnMut(&mut Live<'l>, &mut dyn FnMut(Step)) -> Result<Done, ActFailure>,
     ) -> Result<Vec<u8>, Interruption> {
         let (live, watch) = (&mut self.live, &mut self.watch);
@@ -81,7 +91,7 @@ impl<'l> Solver<'_, 'l> {
             Some(live) => act(live, watch),
             None => Err(ActFailure::fatal("a replay performs nothing")),
         };
-        Ok(self.transcript.perform(&Ask { kind, request, normaliser }, &mut act)?)
+        Ok(self.transcript.perform(ask, &mut act)?)
     }
 
     pub(super) fn budget(&self) -> Budget {
@@ -103,6 +113,28 @@ impl<'l> Solver<'_, 'l> {
     pub(super) fn ended(&mut self, phase: Phase, attempt: u32, summary: String) {
         (self.watch)(Step::Ended(phase, attempt, summary));
     }
+}
+
+/// Asks `perform` which model `name` is.
+pub(super) fn ask_identity<E>(
+    name: &str,
+    provider: Provider,
+    perform: impl FnOnce(&Ask<'_>) -> Result<Vec<u8>, E>,
+) -> Result<Vec<u8>, E> {
+    let request = canonical_bytes(&json!({"model": name}));
+    let apply = |_: &[u8], raw: &[u8]| model::identity(provider, raw).map_err(|error| error.to_string());
+    let normaliser = Normaliser { name: model::normaliser(provider), apply: &apply };
+    perform(&Ask { kind: Kind::Model, request: &request, normaliser })
+}
+
+/// Asks `perform` for a model's reply.
+pub(super) fn ask_model<E>(
+    request: &Request,
+    perform: impl FnOnce(&Ask<'_>) -> Result<Vec<u8>, E>,
+) -> Result<Vec<u8>, E> {
+    let apply = |sent: &[u8], raw: &[u8]| model::normalise(request, sent, raw).map_err(|error| error.to_string());
+    let normaliser = Normaliser { name: model::normaliser(request.model.provider), apply: &apply };
+    perform(&Ask { kind: Kind::ModelCall, request: &request.to_bytes(), normaliser })
 }
 
 /// Returns `owner/name`, or nothing for a repository without a public name.

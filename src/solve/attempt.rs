@@ -7,10 +7,11 @@ use crate::canon::{Blake3, Tree, TreeEntry};
 use crate::edit::{self, Change, Code, Proposal, Refusal};
 use crate::gate::{self, TestReport};
 use crate::instance::Hidden;
-use crate::model::{self, Constraint, ConstraintFile, Identity, Limits, Provider, Reply, Request, Sampling, Stop};
+use crate::model::{Constraint, ConstraintFile, Identity, Limits, Provider, Reply, Request, Sampling, Stop};
 use crate::prompt::{self, AttemptNote, Prompt};
-use crate::transcript::{Kind, Normaliser};
+use crate::transcript::Kind;
 
+use super::asking::ask_model;
 use super::live::Changes;
 use super::protected::is_protected;
 use super::steps::{
@@ -98,7 +99,7 @@ impl Solver<'_, '_> {
         self.check_pristine(base, &format!("attempt {number}"))?;
         let which = self.model_for(number, models);
         let prompt = self.prompt(baseline, files, earlier)?;
-        let reply = self.ask(number, which, &models[which], &prompt)?;
+        let reply = self.reply(number, which, &models[which], &prompt)?;
         let mut attempt = Attempt {
             number,
             fallback: which > 0,
@@ -140,7 +141,7 @@ impl Solver<'_, '_> {
         prompt::build(&input).map_err(|error| invalid(&error))
     }
 
-    fn ask(&mut self, number: u32, which: usize, model: &Identity, prompt: &Prompt) -> Result<Reply, Interruption> {
+    fn reply(&mut self, number: u32, which: usize, model: &Identity, prompt: &Prompt) -> Result<Reply, Interruption> {
         self.began(Phase::Reply, number);
         let constrained = self.options.constrained && model.provider == Provider::Embedded;
         let files = prompt.constraint.iter().map(|(path, lines)| ConstraintFile { path: path.clone(), lines: *lines });
@@ -154,12 +155,11 @@ impl Solver<'_, '_> {
             },
             constraint: constrained.then(|| Constraint { files: files.collect() }),
         };
-        let normalise =
-            |sent: &[u8], raw: &[u8]| model::normalise(&request, sent, raw).map_err(|error| error.to_string());
-        let normaliser = Normaliser { name: model::normaliser(model.provider), apply: &normalise };
-        let bytes = self.perform(Kind::ModelCall, &request.to_bytes(), normaliser, |live, watch| {
-            live.call(which, &request, &mut |progress| {
-                watch(Step::Tokens { prompt: progress.prompt_tokens, reply: progress.tokens });
+        let bytes = ask_model(&request, |ask| {
+            self.ask(ask, |live, watch| {
+                live.call(which, &request, &mut |progress| {
+                    watch(Step::Tokens { prompt: progress.prompt_tokens, reply: progress.tokens });
+                })
             })
         })?;
         let reply = Reply::from_bytes(&bytes).map_err(|error| invalid(&error))?;

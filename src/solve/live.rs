@@ -150,12 +150,12 @@ pub(super) fn observed_digest(reply: &[u8]) -> Option<Blake3> {
     std::str::from_utf8(reply).ok()?.parse().ok()
 }
 
-fn done(answer: crate::model::Answer) -> Done {
+pub(super) fn done(answer: crate::model::Answer) -> Done {
     let sent = (!answer.sent.is_empty()).then_some(answer.sent);
     Done { sent, raw: answer.raw, observation: answer.observation }
 }
 
-fn failure(error: &ModelError) -> ActFailure {
+pub(super) fn failure(error: &ModelError) -> ActFailure {
     let (sent, raw) = error.partial();
     ActFailure {
         message: error.to_string(),

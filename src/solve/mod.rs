@@ -3,6 +3,7 @@
 //! [`run`] is the loop, one line a step. It works over a [`crate::transcript::Transcript`], so the same code records
 //! a live run and replays it; [`Live`] holds the hands that only a live run has. [`Options`] is everything that a
 //! run's course depends on besides its instance; it is the run's first event, and a replay reads it back from there.
+//! [`reexecute`] asks the models of a recorded run everything again and compares what they say.
 //!
 //! Not here: many instances (`campaign`), what a run's events are worth (`rung`), anything on the terminal (`cli`).
 
@@ -13,6 +14,7 @@ mod options;
 mod orchestration;
 mod outcome;
 mod protected;
+mod reexecute;
 mod replay;
 mod run;
 mod steps;
@@ -24,6 +26,7 @@ pub use live::Live;
 pub use options::{Fallback, Options, OptionsError};
 pub use orchestration::{FORMAT, orchestration_digest};
 pub use outcome::{Outcome, OutcomeKind};
+pub use reexecute::{CallAgain, OpenModel, Original, Reexecution, ReexecutionHeader, reexecute};
 pub use replay::{Header, HeaderError, header};
 pub use run::run;
 pub use tests_mode::TestsMode;

@@ -7,12 +7,12 @@ use serde_json::{Map, Value, json};
 use crate::canon::{Blake3, Tree, json as canonical};
 use crate::gate::{self, Expected, Parser, RedVerdict, Status, TestReport};
 use crate::instance::{Hidden, Instance};
-use crate::model::{self, Identity, ModelName};
+use crate::model::{Identity, ModelName};
 use crate::prompt;
 use crate::transcript::{Kind, Normaliser, Transcript, TranscriptError};
 use crate::workspace::Query;
 
-use super::asking::repository_name;
+use super::asking::{ask_identity, repository_name};
 use super::attempt::Attempt;
 use super::live::{Changes, Live, observed_digest};
 use super::options::Options;
@@ -114,11 +114,7 @@ impl<'a, 'l> Solver<'a, 'l> {
         for (which, name) in names.iter().enumerate() {
             self.began(Phase::Identity, 0);
             let meant = name.parse::<ModelName>().map_err(|error| invalid(&error))?;
-            let provider = meant.provider;
-            let request = canonical_bytes(&json!({"model": name}));
-            let identify = |_: &[u8], raw: &[u8]| model::identity(provider, raw).map_err(|error| error.to_string());
-            let normaliser = Normaliser { name: model::normaliser(provider), apply: &identify };
-            let reply = self.perform(Kind::Model, &request, normaliser, |live, _| live.resolve(which))?;
+            let reply = ask_identity(name, meant.provider, |ask| self.ask(ask, |live, _| live.resolve(which)))?;
             let identity = Identity::from_bytes(&reply).map_err(|error| invalid(&error))?;
             meant.check(&identity).map_err(|fault| invalid(&fault))?;
             self.ended(

@@ -190,3 +190,29 @@ fn mistakes_are_named_with_their_exit_codes() {
     assert_eq!(output.code, 2);
     assert!(output.stderr.contains("hint:"), "{output:?}");
 }
+
+#[test]
+fn asking_the_model_again_is_recorded_and_compared() {
+    let env = place(&[WRONG, RIGHT]);
+    env.run(&SOLVE).sound();
+    let again = env.run(&["replay", "total", "--live", "3", "--model", "scripted:script.jsonl", "--json"]);
+    assert_eq!(again.code, 0, "{again:?}");
+    let line = again.stdout.lines().nth(1).expect("a line about the re-execution");
+    let value: Value = serde_json::from_str(line).unwrap();
+    assert_eq!((&value["outcome"], &value["tries"], &value["identical"]), (&json!("identical"), &json!(6), &json!(6)));
+    let text = env.run(&["replay", "total", "--live", "1", "--model", "scripted:script.jsonl"]).sound();
+    assert!(text.contains("2 of 2 replies equal") && text.contains("95.0 %"), "{text}");
+    let replay = env.run(&["replay", "last"]).sound();
+    assert!(replay.contains("equal to the byte"), "{replay}");
+    env.run(&["store", "verify"]).sound();
+}
+
+#[test]
+fn another_model_is_refused_when_asked_again() {
+    let env = place(&[WRONG, RIGHT]);
+    env.run(&SOLVE).sound();
+    write(&env.work().join("other.jsonl"), &format!("{}\n", json!({ "reply": RIGHT })));
+    let again = env.run(&["replay", "total", "--live", "1", "--model", "scripted:other.jsonl"]);
+    assert_eq!(again.code, 4, "{again:?}");
+    assert!(again.stderr.contains("another model than the one that answered"), "{}", again.stderr);
+}
