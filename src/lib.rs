@@ -14,6 +14,7 @@
 //! | event | one entry of a run's transcript |
 //! | transcript | the ordered events of a run; its manifest is their canonical JSON Lines form |
 //! | store | the SQLite file that holds blobs and transcripts |
+//! | rung | one of the three levels of evidence 641, 274177, 65537; a set of named criteria |
 //! | red gate, green gate | the tests before and after the edits |
 //!
 //! # Rooms
@@ -29,6 +30,7 @@ pub mod gate;
 pub mod instance;
 pub mod model;
 pub mod prompt;
+pub mod rung;
 pub mod solve;
 pub mod store;
 pub mod syntax;

@@ -5,11 +5,14 @@
 //! refuses what was not recorded. Whatever drives a run cannot tell which of the two it holds, so both execute the same
 //! code. Derived results go through [`Transcript::note`]: live they are written, in replay they are compared.
 //!
-//! Here live events and their manifest lines, the two implementations of the seam, and the report of a divergence.
+//! Here live events and their manifest lines, the two implementations of the seam, the report of a divergence, and a
+//! run's [`Evidence`]: its manifest and blobs, from a store or from a folder.
 //! What an event's bodies mean is the business of the rooms that wrote them.
 
 mod divergence;
 mod event;
+mod evidence;
+mod folder;
 mod player;
 mod recorder;
 mod roots;
@@ -18,6 +21,8 @@ mod tape;
 
 pub use divergence::{Divergence, Side};
 pub use event::{Kind, ManifestError, canonical_leaf, manifest_line};
+pub use evidence::{Entry, Evidence, EvidenceError};
+pub use folder::{BLOBS, Folder, MANIFEST};
 pub use player::{Player, ReplayOutcome, check_manifest};
 pub use recorder::{Clock, Recorder, Retries};
 pub use roots::Roots;

@@ -1,0 +1,10 @@
+//! What recorded runs are worth: the criteria of the three rungs, each with its verdict, its reason and its evidence.
+//!
+//! The numbers 641, 274177 and 65537 are labels: they make nothing more certain. A [`Rung`] passes only if all its
+//! criteria pass, and one of them is that the rungs below it do. Everything here is a pure function of plain data: a
+//! run's [`crate::transcript::Evidence`], and what a replay showed, where somebody performed one. So whoever verifies
+//! computes the same bytes again.
+
+mod ladder;
+
+pub use ladder::{Basis, Criterion, Ladder, LadderError, Number, Rung, Verdict};
