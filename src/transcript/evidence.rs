@@ -259,18 +259,11 @@ impl<'a> Evidence<'a> {
     pub fn write_folder(&self, path: &Path, files: &[(&str, &[u8])]) -> Result<(), EvidenceError> {
         let mut all: Vec<(&str, &[u8])> = files.to_vec();
         all.push((MANIFEST, &self.manifest));
-        folder::write_new(path, &all, &mut |write| {
-            let mut written = BTreeSet::<Sha256>::new();
-            for entry in &self.entries {
-                for (slot, blob) in &entry.bodies {
-                    if written.insert(blob.sha256) {
-                        let failed = |error| EvidenceError::io(path.to_owned(), error);
-                        write(blob.sha256, &self.body(entry, slot)?).map_err(failed)?;
-                    }
-                }
-            }
-            Ok(())
-        })
+        let mut written = BTreeSet::<Sha256>::new();
+        let named =
+            self.entries.iter().flat_map(|entry| entry.bodies.iter().map(move |(slot, blob)| (entry, slot, blob)));
+        let fresh = named.filter(|(_, _, blob)| written.insert(blob.sha256));
+        folder::write_new(path, &all, fresh.map(|(entry, slot, blob)| Ok((blob.sha256, self.body(entry, slot)?))))
     }
 
     /// Puts the run into a store, so that a [`super::Player`] can replay it.

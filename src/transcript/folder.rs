@@ -144,7 +144,7 @@ fn read_below(
 pub(super) fn write_new(
     path: &Path,
     files: &[(&str, &[u8])],
-    blobs: &mut dyn FnMut(&mut dyn FnMut(Sha256, &[u8]) -> std::io::Result<()>) -> Result<(), EvidenceError>,
+    blobs: impl Iterator<Item = Result<(Sha256, Vec<u8>), EvidenceError>>,
 ) -> Result<(), EvidenceError> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
@@ -162,10 +162,10 @@ pub(super) fn write_new(
     let written = fs::create_dir_all(&folder)
         .map_err(failed)
         .and_then(|()| {
-            blobs(&mut |digest, bytes| match write(folder.join(digest.to_hex()), bytes) {
-                // Two bodies may be equal.
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-                written => written,
+            let mut blobs = blobs;
+            blobs.try_for_each(|blob| {
+                let (digest, bytes) = blob?;
+                write(folder.join(digest.to_hex()), &bytes).map_err(failed)
             })
         })
         .and_then(|()| files.iter().try_for_each(|(name, bytes)| write(part.join(name), bytes)).map_err(failed))
