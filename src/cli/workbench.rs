@@ -30,7 +30,7 @@ pub(crate) struct WorkbenchArgs {
 /// The levels of isolation that can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum SandboxChoice {
-    /// The strongest that this machine allows, and at least namespaces.
+    /// The strongest that this machine allows, never none.
     Auto,
     /// No isolation: tests can read and write what you can.
     None,

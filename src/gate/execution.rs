@@ -68,6 +68,32 @@ impl FromStr for Level {
     }
 }
 
+/// A limit on what a run uses as a whole; the time and the length of the log have their own fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exceeded {
+    /// More processes and threads than allowed.
+    Processes,
+    /// More memory than allowed.
+    Memory,
+    /// More, or more files, written than allowed.
+    Disk,
+    /// One file larger than allowed.
+    FileSize,
+}
+
+impl Exceeded {
+    /// Returns the code that a verdict gives as the reason.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Processes => "G-PROCESSES",
+            Self::Memory => "G-MEMORY",
+            Self::Disk => "G-DISK",
+            Self::FileSize => "G-FILE-SIZE",
+        }
+    }
+}
+
 /// One finished test run, raw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Execution {
@@ -79,6 +105,8 @@ pub struct Execution {
     pub timed_out: bool,
     /// Whether the log reached its cap, which ended it.
     pub truncated: bool,
+    /// The limit that ended it, if one of these did.
+    pub exceeded: Option<Exceeded>,
     /// Sandbox that held it.
     pub sandbox: Level,
     /// Standard output and error as written, up to the cap.
@@ -94,14 +122,16 @@ pub(super) struct Head {
     pub(super) timed_out: bool,
     pub(super) truncated: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) exceeded: Option<Exceeded>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) sandbox: Option<Level>,
 }
 
 impl Execution {
     /// Returns the raw record.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let Self { exit, signal, timed_out, truncated, sandbox, ref log } = *self;
-        join(&Head { exit, signal, timed_out, truncated, sandbox: Some(sandbox) }, log)
+        let Self { exit, signal, timed_out, truncated, exceeded, sandbox, ref log } = *self;
+        join(&Head { exit, signal, timed_out, truncated, exceeded, sandbox: Some(sandbox) }, log)
     }
 
     /// Reads a raw record.
@@ -109,9 +139,9 @@ impl Execution {
     /// # Errors
     /// Bytes that [`Execution::to_bytes`] does not write.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, GateError> {
-        let (Head { exit, signal, timed_out, truncated, sandbox }, log) = split(bytes)?;
+        let (Head { exit, signal, timed_out, truncated, exceeded, sandbox }, log) = split(bytes)?;
         let sandbox = sandbox.ok_or_else(|| GateError::Malformed("the sandbox level is missing".to_owned()))?;
-        Ok(Self { exit, signal, timed_out, truncated, sandbox, log: log.to_vec() })
+        Ok(Self { exit, signal, timed_out, truncated, exceeded, sandbox, log: log.to_vec() })
     }
 }
 
@@ -142,6 +172,7 @@ mod tests {
             signal: Some(9),
             timed_out: true,
             truncated: false,
+            exceeded: None,
             sandbox: Level::Namespaces,
             log: b"a\n\0\xff\r\n{}".to_vec(),
         };
@@ -150,6 +181,9 @@ mod tests {
             b"{\"exit\":null,\"sandbox\":\"namespaces\",\"signal\":9,\"timed_out\":true,\"truncated\":false}\na\n"
         ));
         assert_eq!(Execution::from_bytes(&bytes).unwrap(), execution);
+        let full = Execution { exceeded: Some(Exceeded::Disk), ..execution };
+        assert!(full.to_bytes().starts_with(b"{\"exceeded\":\"disk\",\"exit\":null,"));
+        assert_eq!(Execution::from_bytes(&full.to_bytes()).unwrap(), full);
         for broken in [&b""[..], b"{}", b"{}\n", b"no\n", &bytes[1..]] {
             assert!(Execution::from_bytes(broken).is_err());
         }

@@ -153,8 +153,15 @@ mod tests {
 
     fn text(parser: Parser, log: &str, names: &[&str], cap: usize) -> String {
         let log = log.as_bytes().to_vec();
-        let execution =
-            Execution { exit: Some(1), signal: None, timed_out: false, truncated: false, sandbox: Level::None, log };
+        let execution = Execution {
+            exit: Some(1),
+            signal: None,
+            timed_out: false,
+            truncated: false,
+            exceeded: None,
+            sandbox: Level::None,
+            log,
+        };
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         failure_text(parser, &normalise(&execution.to_bytes()).unwrap(), &names, cap)
     }

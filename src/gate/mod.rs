@@ -19,7 +19,7 @@ pub mod shim;
 mod verdict;
 
 pub use error::GateError;
-pub use execution::{Execution, Level};
+pub use execution::{Exceeded, Execution, Level};
 pub use failure::failure_text;
 pub use normalise::{NORMALISER, normalise};
 pub use parse::{Parser, report};
@@ -27,7 +27,8 @@ pub use report::{Status, TestReport};
 pub use request::TestRequest;
 pub use run::run;
 pub use sandbox::{ENVIRONMENT, Sandbox, WORKTREE};
+pub use shim::Limits;
 pub use verdict::{Expected, GreenVerdict, RedVerdict, green, red};
 
 /// Version of parsers, verdict rules and failure text; part of the orchestration digest, raised on purpose with every change.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;

@@ -110,8 +110,16 @@ mod tests {
     use proptest::prelude::*;
 
     fn record(log: &[u8], sandbox: Level) -> Vec<u8> {
-        Execution { exit: Some(1), signal: None, timed_out: false, truncated: false, sandbox, log: log.to_vec() }
-            .to_bytes()
+        Execution {
+            exit: Some(1),
+            signal: None,
+            timed_out: false,
+            truncated: false,
+            exceeded: None,
+            sandbox,
+            log: log.to_vec(),
+        }
+        .to_bytes()
     }
 
     fn canonical(log: &str) -> String {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Exceeded;
+
 /// How a test ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -47,6 +49,9 @@ pub struct TestReport {
     pub timed_out: bool,
     /// Whether the log reached its cap.
     pub truncated: bool,
+    /// The limit of the sandbox that ended it, if one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exceeded: Option<Exceeded>,
     /// Number of tests that the runner says it ran, if it came to its closing line.
     pub ran: Option<u64>,
 }
@@ -54,7 +59,7 @@ pub struct TestReport {
 impl TestReport {
     /// Says whether the runner came to its end and ran at least one test.
     pub fn executed(&self) -> bool {
-        !self.timed_out && !self.truncated && self.ran.is_some_and(|ran| ran > 0)
+        !self.timed_out && !self.truncated && self.exceeded.is_none() && self.ran.is_some_and(|ran| ran > 0)
     }
 
     /// Returns the status of the test that a list names, or nothing if the log does not tell.

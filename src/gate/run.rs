@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::sandbox::{ENVIRONMENT, HOME, Sandbox, TEMP, WORKTREE};
 use super::shim::{Mounts, Plan, Report, SHIM_VERB};
-use super::{Execution, GateError, TestRequest};
+use super::{Exceeded, Execution, GateError, TestRequest};
 use crate::canon::tree::is_safe_path;
 
 /// How long the shim may take to end everything after it was told to, and its pipes to close.
@@ -26,6 +26,7 @@ pub(super) enum Ending {
     Signal(i32),
     TimedOut,
     LogFull,
+    Exceeded(Exceeded),
 }
 
 /// What a command left.
@@ -69,11 +70,15 @@ pub fn run(
     let (exit, signal) = match outcome.ending {
         Ending::Exit(code) => (Some(code), None),
         Ending::Signal(signal) => (None, Some(signal)),
-        Ending::TimedOut | Ending::LogFull => (None, None),
+        Ending::TimedOut | Ending::LogFull | Ending::Exceeded(_) => (None, None),
+    };
+    let exceeded = match outcome.ending {
+        Ending::Exceeded(exceeded) => Some(exceeded),
+        _ => None,
     };
     let timed_out = outcome.ending == Ending::TimedOut;
     let truncated = outcome.ending == Ending::LogFull;
-    Ok(Execution { exit, signal, timed_out, truncated, sandbox: sandbox.level, log })
+    Ok(Execution { exit, signal, timed_out, truncated, exceeded, sandbox: sandbox.level, log })
 }
 
 fn plan(
@@ -129,6 +134,7 @@ fn plan(
         env,
         folder: tree.clone(),
         generated: request.generated.clone(),
+        measured: if inside { Vec::new() } else { vec![tree.clone(), home.clone(), temp.clone()] },
         writable: vec![tree, home, temp],
         readable: match (&environment, inside) {
             (Some(environment), false) => readable.iter().cloned().chain([environment.clone()]).collect(),
@@ -204,6 +210,7 @@ pub(super) fn start(sandbox: &Sandbox, plan: &Plan, seconds: u64, log_cap: u64) 
         _ => match Report::read(&seen.report.unwrap_or_default()) {
             Ok(Report::Exit(code)) => Ending::Exit(code),
             Ok(Report::Signal(signal)) => Ending::Signal(signal),
+            Ok(Report::Exceeded(exceeded)) => Ending::Exceeded(exceeded),
             Err(complaint) => return Err(GateError::Setup(complaint)),
         },
     };

@@ -84,6 +84,13 @@ impl Sandbox {
         self
     }
 
+    /// Changes what runs may use.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     fn probe(&self) -> Result<(), GateError> {
         let folder = self.scratch_folder()?;
         let plan = Plan::probe(self.level, &folder.0, &self.limits);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Status, TestReport};
+use super::{Exceeded, Status, TestReport};
 
 /// What the tests must show.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,11 +122,15 @@ pub fn green(expected: &Expected, baseline: &TestReport, report: &TestReport) ->
 /// Codes for a run that did not come to its own end.
 fn endings(report: &TestReport) -> Vec<String> {
     let found = [
-        (report.timed_out, "G-TIMEOUT"),
-        (report.truncated, "G-LOG-CAP"),
-        (!report.timed_out && !report.truncated && report.exit.is_none(), "G-SIGNAL"),
+        report.timed_out.then_some("G-TIMEOUT"),
+        report.truncated.then_some("G-LOG-CAP"),
+        report.exceeded.map(Exceeded::code),
     ];
-    found.iter().filter(|(is_so, _)| *is_so).map(|(_, code)| (*code).to_owned()).collect()
+    let mut codes: Vec<String> = found.into_iter().flatten().map(str::to_owned).collect();
+    if codes.is_empty() && report.exit.is_none() {
+        codes.push("G-SIGNAL".to_owned());
+    }
+    codes
 }
 
 fn passes(report: &TestReport, name: &str) -> bool {
@@ -195,6 +199,9 @@ mod tests {
         };
         assert_eq!(end(&|after| after.timed_out = true), "G-TIMEOUT");
         assert_eq!(end(&|after| after.truncated = true), "G-LOG-CAP");
+        for exceeded in [Exceeded::Processes, Exceeded::Memory, Exceeded::Disk, Exceeded::FileSize] {
+            assert_eq!(end(&|after| (after.exit, after.exceeded) = (None, Some(exceeded))), exceeded.code());
+        }
         assert_eq!(end(&|after| (after.exit, after.signal) = (None, Some(11))), "G-SIGNAL");
         assert_eq!(end(&|after| after.ran = None), "G-NO-TESTS");
         assert_eq!(end(&|after| after.ran = Some(0)), "G-NO-TESTS");

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use runproof::canon::Blake3;
-use runproof::gate::{Execution, GateError, Level, Parser, Sandbox, TestRequest, normalise, report, run};
+use runproof::gate::{
+    Exceeded, Execution, GateError, Level, Limits, Parser, Sandbox, TestRequest, normalise, report, run,
+};
 use tempfile::TempDir;
 
 fn search_path() -> OsString {
@@ -226,8 +228,96 @@ fn a_large_file_and_a_core_hit_their_limits() {
     let place = Place::new(&[]);
     for level in Level::ALL {
         let Some(execution) = place.run(Some(level), &request("ulimit -c; ulimit -f; ulimit -n")) else { continue };
-        assert_eq!(text(&execution), "0\n2097152\n4096\n", "{level}");
+        assert_eq!(text(&execution), "0\n4325376\n4096\n", "{level}");
     }
+}
+
+/// Small limits, so that reaching them takes no time and does no harm.
+fn small() -> Limits {
+    Limits {
+        file_bytes: 48 << 20,
+        memory_bytes: 200 << 20,
+        processes: 60,
+        written_bytes: 16 << 20,
+        written_files: 500,
+        ..Limits::default()
+    }
+}
+
+/// Runs a hostile command with small limits at every level and says what ended it.
+fn attack(command: &str) -> Vec<(Level, Execution)> {
+    let mut ends = Vec::new();
+    for level in Level::ALL {
+        let place = Place::new(&[]);
+        let Some(sandbox) = place.sandbox(Some(level)) else { continue };
+        let mark = unique_seconds(3);
+        let request = request(&command.replace("MARK", &mark));
+        let execution = run(&sandbox.with_limits(small()), &place.worktree(), None, &request).unwrap();
+        assert_eq!(left_running(&mark), Vec::<String>::new(), "{level}");
+        let left = fs::read_dir(place.folder.path().join("scratch")).unwrap().count();
+        assert_eq!(left, 0, "{level}: a run leaves nothing in the scratch folder");
+        ends.push((level, execution));
+    }
+    ends
+}
+
+#[test]
+fn a_fork_bomb_is_ended_as_one() {
+    // Each process starts two that do the same; without a limit there would be no end to it.
+    let bomb = "import os, time\nfor _ in range(12):\n    try: os.fork()\n    except OSError: pass\ntime.sleep(MARK)\n";
+    for (level, execution) in attack(&format!("exec python3 -c '{bomb}'")) {
+        assert_eq!((execution.exceeded, execution.exit), (Some(Exceeded::Processes), None), "{level}");
+    }
+}
+
+#[test]
+fn memory_is_bounded_over_all_processes() {
+    let greedy = "import os, time\nfor _ in range(3):\n    os.fork()\nx = bytearray(40 << 20)\nfor i in range(0, len(x), 4096):\n    x[i] = 1\ntime.sleep(MARK)\n";
+    for (level, execution) in attack(&format!("exec python3 -c '{greedy}'")) {
+        assert_eq!((execution.exceeded, execution.exit), (Some(Exceeded::Memory), None), "{level}");
+    }
+}
+
+#[test]
+fn one_large_file_and_many_small_ones_end_at_the_same_limit() {
+    for command in [
+        "exec head -c 20000000000 /dev/zero > large",
+        "i=0; while :; do head -c 2000000 /dev/zero > $TMPDIR/$i; i=$((i+1)); done",
+        "i=0; while :; do : > $HOME/$i; i=$((i+1)); done",
+        // Removed while it is open: no folder shows it.
+        "exec 3> gone; rm gone; head -c 30000000 /dev/zero >&3; sleep MARK",
+    ] {
+        for (level, execution) in attack(command) {
+            assert_eq!((execution.exceeded, execution.exit), (Some(Exceeded::Disk), None), "{level}: {command}");
+        }
+    }
+    for (level, execution) in attack("truncate -s 20G sparse; exit $?") {
+        assert_eq!(execution.exceeded, Some(Exceeded::FileSize), "{level}: {:?} {}", execution.exit, text(&execution));
+    }
+}
+
+#[test]
+fn the_command_cannot_change_the_limits_of_its_namespace() {
+    let place = Place::new(&[]);
+    for level in NAMESPACES {
+        let command = "cat /proc/sys/kernel/pid_max; (echo 4000000 > /proc/sys/kernel/pid_max) 2>/dev/null || echo no; ulimit -f unlimited 2>/dev/null || echo no";
+        let Some(execution) = place.run(Some(level), &request(command)) else { continue };
+        let log = text(&execution);
+        assert!(log.ends_with("\nno\nno\n"), "{level}: {log}");
+    }
+}
+
+#[test]
+fn a_log_may_hold_any_bytes() {
+    let place = Place::new(&[(
+        "log.py",
+        "import sys\nsys.stdout.buffer.write(bytes(range(256)) * 2 + b'\\x1b]0;title\\x07\\x1b[31m1 passed in 0.1s\\x1b[0m\\n')\n",
+    )]);
+    let Some(execution) = place.run(None, &request("python3 log.py")) else { return };
+    let expected: Vec<u8> = (0..=255).collect();
+    assert_eq!(execution.log[..256], expected[..]);
+    let canonical = normalise(&execution.to_bytes()).unwrap();
+    assert_eq!(report(Parser::Pytest, &canonical).exit, Some(0));
 }
 
 #[test]

@@ -73,11 +73,11 @@ impl FromStr for Parser {
 
 /// Reads a canonical record. Bytes that are none give an empty report, which no gate lets pass.
 pub fn report(parser: Parser, canonical_execution: &[u8]) -> TestReport {
-    let Ok((Head { exit, signal, timed_out, truncated, .. }, log)) = split(canonical_execution) else {
+    let Ok((Head { exit, signal, timed_out, truncated, exceeded, .. }, log)) = split(canonical_execution) else {
         return TestReport::default();
     };
     let log = String::from_utf8_lossy(log);
-    let mut report = TestReport { exit, signal, timed_out, truncated, ..TestReport::default() };
+    let mut report = TestReport { exit, signal, timed_out, truncated, exceeded, ..TestReport::default() };
     match parser {
         Parser::Pytest => pytest::read(&log, &mut report),
         Parser::Unittest | Parser::Django => unittest::read(&log, &mut report),
@@ -90,8 +90,15 @@ pub fn report(parser: Parser, canonical_execution: &[u8]) -> TestReport {
 pub(super) fn report_of(parser: Parser, exit: i32, log: &str) -> TestReport {
     use crate::gate::{Execution, Level, normalise};
     let log = log.as_bytes().to_vec();
-    let execution =
-        Execution { exit: Some(exit), signal: None, timed_out: false, truncated: false, sandbox: Level::None, log };
+    let execution = Execution {
+        exit: Some(exit),
+        signal: None,
+        timed_out: false,
+        truncated: false,
+        exceeded: None,
+        sandbox: Level::None,
+        log,
+    };
     report(parser, &normalise(&execution.to_bytes()).expect("a record"))
 }
 

@@ -14,7 +14,8 @@ use landlock::{
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
 
-use super::plan::{Limits, Plan, Report};
+use super::guard::threads_of_user;
+use super::plan::{Limits, PROCESS_SLACK, Plan, Report};
 
 /// What every command may read, where it does not have a file system of its own.
 const SYSTEM: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/opt", "/nix", "/proc", "/dev"];
@@ -30,7 +31,9 @@ pub(super) fn enter() -> Result<Report, String> {
     let plan = Plan::from_line(&line)?;
     generate(&plan).map_err(|error| format!("a generated file cannot be written: {error}"))?;
     rustix::process::setsid().map_err(|error| format!("no session of its own: {error}"))?;
-    limit(&plan.limits).map_err(|error| format!("a limit cannot be set: {error}"))?;
+    // In a namespace of its own the kernel counts from zero, elsewhere all processes of the user.
+    let others = if plan.level.has_namespaces() { 0 } else { threads_of_user() };
+    limit(&plan.limits, others).map_err(|error| format!("a limit cannot be set: {error}"))?;
     if plan.level.has_namespaces() {
         drop_capabilities().map_err(|error| format!("capabilities cannot be dropped: {error}"))?;
     }
@@ -63,13 +66,13 @@ fn generate(plan: &Plan) -> std::io::Result<()> {
     Ok(())
 }
 
-fn limit(limits: &Limits) -> rustix::io::Result<()> {
+fn limit(limits: &Limits, others: u64) -> rustix::io::Result<()> {
     for (resource, most) in [
         (Resource::Core, 0),
         (Resource::Fsize, limits.file_bytes),
         (Resource::Data, limits.data_bytes),
         (Resource::Nofile, limits.files),
-        (Resource::Nproc, limits.processes),
+        (Resource::Nproc, limits.processes + PROCESS_SLACK + others),
     ] {
         // A lower limit that is there already stays.
         let most = rustix::process::getrlimit(resource).maximum.map_or(most, |allowed| allowed.min(most));

@@ -6,6 +6,7 @@
 //! the one that watches it. Entered from `main` before the command line is parsed; nothing here is for users.
 
 mod enter;
+mod guard;
 mod mounts;
 mod plan;
 mod watch;
@@ -13,7 +14,8 @@ mod watch;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-pub(super) use plan::{Limits, Mounts, Plan, Report};
+pub use plan::Limits;
+pub(super) use plan::{Mounts, Plan, Report};
 
 /// The hidden verb that starts a stage.
 pub(super) const SHIM_VERB: &str = "__shim";

@@ -2,7 +2,8 @@
 //! private home and temp folders in memory. Nothing of the host's file system is touched.
 //!
 //! The worktree is the lower layer of an overlay whose upper layer is in memory, so that tests can write to it and the
-//! host's copy stays as it is; where the kernel has no overlay for users it is bound writable instead.
+//! host's copy stays as it is; where the kernel has no overlay for users it is bound writable instead. Everything that
+//! can be written is one file system in memory, so that the kernel itself bounds the sum.
 
 use std::ffi::CString;
 use std::fs;
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{StatVfsMountFlags, statvfs};
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_bind_recursive, mount_remount, unmount};
 
-use super::plan::{Mounts, Plan};
+use super::plan::{Limits, Mounts, PROCESS_SLACK, Plan, SLACK};
 use crate::gate::sandbox::{ENVIRONMENT, HOME, TEMP, WORKTREE};
 
 /// Folders of the host that programs are in, shown as they are.
@@ -35,8 +36,8 @@ const FIXED: &[(&str, &str)] = &[
 
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
 
-/// Builds the file system and makes it this process's own.
-pub(super) fn put_together(mounts: &Mounts, plan: &Plan) -> Result<(), String> {
+/// Builds the file system and makes it this process's own; says whether writes to the worktree stay in memory.
+pub(super) fn put_together(mounts: &Mounts, plan: &Plan) -> Result<bool, String> {
     let root = Path::new(&mounts.root);
     let step = |what: &str, done: io::Result<()>| done.map_err(|error| format!("{what}: {error}"));
     step("a root in memory", tmpfs(root, "mode=0755,size=16m"))?;
@@ -45,16 +46,10 @@ pub(super) fn put_together(mounts: &Mounts, plan: &Plan) -> Result<(), String> {
     }
     step("/etc", settings(root))?;
     step("/dev", devices(root))?;
-    step("/proc", processes(root))?;
-    let written = format!("mode=0755,size={},nr_inodes=200000", plan.limits.written_bytes);
-    step(
-        "the temp folder",
-        folder(&below(root, TEMP)).and_then(|()| tmpfs(&below(root, TEMP), &written.replace("0755", "1777"))),
-    )?;
-    step(
-        "the home folder",
-        folder(&below(root, HOME)).and_then(|()| tmpfs(&below(root, HOME), "mode=0755,size=256m")),
-    )?;
+    step("/proc", processes(root, &plan.limits))?;
+    step("memory to write to", layers(root, &plan.limits))?;
+    step("the temp folder", show_layer(root, "temp", TEMP))?;
+    step("the home folder", show_layer(root, "home", HOME))?;
     step("/var/tmp", folder(&root.join("var")).and_then(|()| symlink(TEMP, root.join("var/tmp"))))?;
     if let Some(environment) = &mounts.environment {
         step("the environment", show(Path::new(environment), &below(root, ENVIRONMENT)))?;
@@ -67,10 +62,36 @@ pub(super) fn put_together(mounts: &Mounts, plan: &Plan) -> Result<(), String> {
             step(path, show(Path::new(path), &target))?;
         }
     }
+    let mut in_memory = true;
     if let Some(worktree) = &mounts.worktree {
-        step("the worktree", show_worktree(root, Path::new(worktree), &written))?;
+        in_memory = show_worktree(root, Path::new(worktree)).map_err(|error| format!("the worktree: {error}"))?;
     }
-    step("the new root", enter_root(root))
+    // What is shown holds the layers itself; nobody else needs to see them.
+    step("the layers", unmount(root.join(LAYERS), UnmountFlags::DETACH).map_err(io::Error::from))?;
+    step("the new root", enter_root(root))?;
+    Ok(in_memory)
+}
+
+/// Where the one file system in memory is while the others are put together.
+const LAYERS: &str = "layers";
+
+fn layers(root: &Path, limits: &Limits) -> io::Result<()> {
+    let layers = root.join(LAYERS);
+    folder(&layers)?;
+    // The watcher ends the run at the limit; the kernel's own bound, a little higher, is for what is faster than it.
+    let (bytes, files) = (limits.written_bytes + SLACK, limits.written_files + 1000);
+    tmpfs(&layers, &format!("mode=0755,size={bytes},nr_inodes={files}"))?;
+    for (name, mode) in [("lower", 0o755), ("upper", 0o755), ("work", 0o755), ("temp", 0o1777), ("home", 0o755)] {
+        folder(&layers.join(name))?;
+        fs::set_permissions(layers.join(name), fs::Permissions::from_mode(mode))?;
+    }
+    Ok(())
+}
+
+fn show_layer(root: &Path, layer: &str, at: &str) -> io::Result<()> {
+    let target = below(root, at);
+    folder(&target)?;
+    Ok(mount_bind(root.join(LAYERS).join(layer), target)?)
 }
 
 fn below(root: &Path, path: &str) -> PathBuf {
@@ -172,27 +193,29 @@ fn devices(root: &Path) -> io::Result<()> {
     tmpfs(&dev.join("shm"), "mode=1777,size=256m")
 }
 
-fn processes(root: &Path) -> io::Result<()> {
+fn processes(root: &Path, limits: &Limits) -> io::Result<()> {
     let proc = root.join("proc");
     folder(&proc)?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     // Inside a container that hides parts of its own, a fresh one is refused; the container's must do.
-    match mount("proc", &proc, "proc", flags, None) {
-        Ok(()) => Ok(()),
-        Err(_) => Ok(mount_bind_recursive("/proc", &proc)?),
+    if mount("proc", &proc, "proc", flags, None).is_err() {
+        return Ok(mount_bind_recursive("/proc", &proc)?);
     }
+    // Since Linux 6.14 each process namespace has its own highest number, which binds root too; the first 300 numbers
+    // are not given out twice. On an older kernel this file is the host's and refuses; the watcher counts in any case.
+    let most = (limits.processes + PROCESS_SLACK + 300).to_string();
+    fs::write(proc.join("sys/kernel/pid_max"), most).ok();
+    // Inside, the command still counts as root, and could raise it again.
+    let settings = proc.join("sys");
+    mount_bind(&settings, &settings)?;
+    read_only(&settings)
 }
 
-fn show_worktree(root: &Path, worktree: &Path, written: &str) -> io::Result<()> {
+/// Says whether writes stay in memory.
+fn show_worktree(root: &Path, worktree: &Path) -> io::Result<bool> {
     let target = below(root, WORKTREE);
     folder(&target)?;
-    let layers = root.join("layers");
-    folder(&layers)?;
-    tmpfs(&layers, written)?;
-    for name in ["lower", "upper", "work"] {
-        folder(&layers.join(name))?;
-    }
-    fs::set_permissions(layers.join("upper"), fs::Permissions::from_mode(0o755))?;
+    let layers = root.join(LAYERS);
     mount_bind(worktree, layers.join("lower"))?;
     let overlay = ["lowerdir", "upperdir", "workdir"].iter().zip(["lower", "upper", "work"]);
     let options: Vec<String> =
@@ -201,18 +224,16 @@ fn show_worktree(root: &Path, worktree: &Path, written: &str) -> io::Result<()> 
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     // The path of a layer could hold a character that means something in the options.
     let plain = !layers.to_string_lossy().contains([',', ':', '\\', '"']);
-    if plain && mount("overlay", &target, "overlay", flags, options.as_c_str()).is_ok() {
-        // The overlay holds its layers itself; nobody else needs to see them.
-        unmount(layers.join("lower"), UnmountFlags::DETACH)?;
-        return Ok(unmount(&layers, UnmountFlags::DETACH)?);
-    }
+    let in_memory = plain && mount("overlay", &target, "overlay", flags, options.as_c_str()).is_ok();
     unmount(layers.join("lower"), UnmountFlags::DETACH)?;
-    unmount(&layers, UnmountFlags::DETACH)?;
-    Ok(mount_bind(worktree, &target)?)
+    if !in_memory {
+        mount_bind(worktree, &target)?;
+    }
+    Ok(in_memory)
 }
 
 fn enter_root(root: &Path) -> io::Result<()> {
-    fs::remove_dir(root.join("layers")).ok();
+    fs::remove_dir(root.join(LAYERS)).ok();
     mount_remount(root, MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV, "")?;
     rustix::process::chdir(root)?;
     // Old root stacked on the new one, then taken off: pivot_root(2), "pivot_root(".", ".")".

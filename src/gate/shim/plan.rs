@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::gate::Level;
+use crate::gate::{Exceeded, Level};
 
 /// Everything that the shim needs to know.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -23,6 +23,8 @@ pub(in crate::gate) struct Plan {
     pub(in crate::gate) generated: BTreeMap<String, String>,
     /// Folders that the command may write to, as it sees them.
     pub(in crate::gate) writable: Vec<String>,
+    /// Folders whose growth is measured by walking through them, as the shim sees them: those that are on a disk.
+    pub(in crate::gate) measured: Vec<String>,
     /// Folders beside the system's that it may read, as it sees them.
     pub(in crate::gate) readable: Vec<String>,
     /// The file system to put together, with namespaces.
@@ -45,27 +47,46 @@ pub(in crate::gate) struct Mounts {
     pub(in crate::gate) readable: Vec<String>,
 }
 
-/// Limits, per process unless said otherwise.
+/// What a run may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::gate) struct Limits {
+pub struct Limits {
     /// Largest file, in bytes.
-    pub(in crate::gate) file_bytes: u64,
-    /// Private writable memory, in bytes.
-    pub(in crate::gate) data_bytes: u64,
-    /// Open files.
-    pub(in crate::gate) files: u64,
-    /// Processes of the sandbox together, where the kernel counts them per sandbox.
-    pub(in crate::gate) processes: u64,
-    /// What the worktree and the temp folder may grow by together, in bytes, where they are in memory.
-    pub(in crate::gate) written_bytes: u64,
+    pub file_bytes: u64,
+    /// Private writable memory of one process, in bytes.
+    pub data_bytes: u64,
+    /// Memory of all processes together, in bytes, what they write to files in memory not counted.
+    pub memory_bytes: u64,
+    /// Open files of one process.
+    pub files: u64,
+    /// Processes and threads at the same time.
+    pub processes: u64,
+    /// What the worktree, the home and the temp folder may grow by together, in bytes.
+    pub written_bytes: u64,
+    /// How many files and folders may be added there.
+    pub written_files: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { file_bytes: 1 << 30, data_bytes: 8 << 30, files: 4096, processes: 2048, written_bytes: 2 << 30 }
+        Self {
+            // A little more than what may be written, so that writing too much is known by that name.
+            file_bytes: (2 << 30) + SLACK,
+            data_bytes: 8 << 30,
+            memory_bytes: 8 << 30,
+            files: 4096,
+            processes: 2048,
+            written_bytes: 2 << 30,
+            written_files: 200_000,
+        }
     }
 }
+
+/// Bytes that the kernel's own bound on files in memory lies above the limit, so that the watcher sees it passed.
+pub(super) const SLACK: u64 = 64 << 20;
+
+/// Processes that the kernel's own bound lies above the limit, so that the watcher sees it passed.
+pub(super) const PROCESS_SLACK: u64 = 64;
 
 /// How the command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +96,8 @@ pub(in crate::gate) enum Report {
     Exit(i32),
     /// This signal ended it.
     Signal(i32),
+    /// It used too much, and was ended.
+    Exceeded(Exceeded),
 }
 
 impl Plan {
@@ -89,6 +112,7 @@ impl Plan {
             folder: "/".to_owned(),
             generated: BTreeMap::new(),
             writable: Vec::new(),
+            measured: Vec::new(),
             readable: Vec::new(),
             mounts: level.has_namespaces().then_some(mounts),
             limits: *limits,
@@ -131,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_report_reads_back_and_a_complaint_is_passed_on() {
-        for report in [Report::Exit(3), Report::Signal(9)] {
+        for report in [Report::Exit(3), Report::Signal(9), Report::Exceeded(Exceeded::Disk)] {
             assert_eq!(Report::read(report.to_line().as_bytes()), Ok(report));
         }
         assert_eq!(Report::read(b"unshare: failed\n"), Err("unshare: failed".to_owned()));

@@ -1,15 +1,23 @@
 //! The first stage: sets up, starts the command, reaps, reports, and leaves nothing alive.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, Read, Write};
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, SendFlags, SocketType, sendto, socket};
 use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions};
 
+use super::guard::{Guard, descendants};
 use super::plan::{Plan, Report};
 use super::{SHIM_VERB, mounts};
+use crate::gate::Exceeded;
+
+/// The signal that a process gets which writes beyond its largest file, `SIGXFSZ`.
+const FILE_TOO_LARGE: i32 = Signal::XFSZ.as_raw();
 
 /// Runs the stage.
 pub(super) fn watch() -> Result<Report, String> {
@@ -18,9 +26,12 @@ pub(super) fn watch() -> Result<Report, String> {
     let plan = Plan::from_line(&line)?;
     // The command must not read this process's memory, nor reach the pipe that the report goes to.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|error| error.to_string())?;
+    let mut measured = plan.measured.clone();
     match &plan.mounts {
         Some(mounts) => {
-            mounts::put_together(mounts, &plan)?;
+            if !mounts::put_together(mounts, &plan)? {
+                measured.push(plan.folder.clone());
+            }
             raise_loopback().map_err(|error| format!("the loopback interface cannot be used: {error}"))?;
             rustix::system::sethostname(b"runproof")
                 .map_err(|error| format!("the host name cannot be set: {error}"))?;
@@ -28,6 +39,7 @@ pub(super) fn watch() -> Result<Report, String> {
         // What outlives its parent comes to this process, which can then find it.
         None => rustix::process::set_child_subreaper(Pid::from_raw(1)).map_err(|error| error.to_string())?,
     }
+    let guard = Guard::new(plan.limits, plan.mounts.is_some(), measured);
     let mut child = Command::new("/proc/self/exe")
         .args([SHIM_VERB, "enter"])
         .env_clear()
@@ -43,15 +55,30 @@ pub(super) fn watch() -> Result<Report, String> {
     std::thread::spawn(move || {
         // The parent closes the pipe to say stop, or by dying.
         std::io::stdin().lock().read_to_end(&mut Vec::new()).ok();
-        if in_namespace {
-            std::process::exit(0);
+        leave(in_namespace);
+    });
+    let guard = Arc::new(Mutex::new(guard));
+    let watched = Arc::clone(&guard);
+    std::thread::spawn(move || {
+        loop {
+            let pause = {
+                let guard = watched.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(exceeded) = guard.check() {
+                    // Kept locked: the command's own end is no news any more.
+                    std::io::stderr().write_all(Report::Exceeded(exceeded).to_line().as_bytes()).ok();
+                    leave(in_namespace);
+                }
+                guard.pause()
+            };
+            std::thread::sleep(pause);
         }
-        kill_descendants(pid);
-        std::process::exit(0);
     });
     let report = loop {
         match rustix::process::wait(WaitOptions::empty()) {
             Ok(Some((ended, status))) if ended == pid => match (status.exit_status(), status.terminating_signal()) {
+                // A shell passes the signal of its command on as an exit code.
+                (Some(code), _) if code == 128 + FILE_TOO_LARGE => break Report::Exceeded(Exceeded::FileSize),
+                (_, Some(FILE_TOO_LARGE)) => break Report::Exceeded(Exceeded::FileSize),
                 (Some(code), _) => break Report::Exit(code),
                 (_, Some(signal)) => break Report::Signal(signal),
                 _ => {}
@@ -60,29 +87,52 @@ pub(super) fn watch() -> Result<Report, String> {
             Err(error) => return Err(format!("waiting for the command failed: {error}")),
         }
     };
-    // In a process namespace the kernel kills whatever is left when this process ends.
+    // A command that was faster than the watcher still has to answer for what it left. The lock is never given back:
+    // one report is enough.
+    let guard = guard.lock().unwrap_or_else(PoisonError::into_inner);
+    let report = guard.check().map_or(report, Report::Exceeded);
+    std::mem::forget(guard);
     if !in_namespace {
-        kill_descendants(pid);
+        kill_descendants();
     }
     Ok(report)
 }
 
-/// Kills the command's group and whatever was reparented to this process, until nothing is left.
-fn kill_descendants(command: Pid) {
-    rustix::process::kill_process_group(command, Signal::KILL).ok();
-    let own = rustix::process::getpid().as_raw_nonzero();
-    // Each round kills one layer and lets its children come here; a bound, since a fork bomb may be faster.
+/// Ends this process and everything below it.
+fn leave(in_namespace: bool) -> ! {
+    // In a process namespace the kernel kills whatever is left when this process ends.
+    if !in_namespace {
+        kill_descendants();
+    }
+    std::process::exit(0)
+}
+
+/// Kills whatever descends from this process, until nothing is left.
+fn kill_descendants() {
+    // What stands still cannot multiply: first everything is stopped, until a look finds nobody new, then killed.
+    // Both with a bound, since a fork bomb may be faster.
+    let mut stopped = BTreeSet::new();
     for _ in 0..1000 {
-        let children = std::fs::read_to_string(format!("/proc/{own}/task/{own}/children")).unwrap_or_default();
-        let children: Vec<Pid> = children.split_whitespace().filter_map(|id| Pid::from_raw(id.parse().ok()?)).collect();
-        if children.is_empty() {
+        let fresh: Vec<i32> =
+            descendants().into_iter().map(|process| process.id).filter(|id| stopped.insert(*id)).collect();
+        if fresh.is_empty() {
+            break;
+        }
+        fresh.into_iter().for_each(|id| send(id, Signal::STOP));
+    }
+    for _ in 0..1000 {
+        let left = descendants();
+        if left.is_empty() {
             return;
         }
-        for child in children {
-            rustix::process::kill_process(child, Signal::KILL).ok();
-        }
-        while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
-        std::thread::yield_now();
+        left.iter().for_each(|process| send(process.id, Signal::KILL));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn send(id: i32, signal: Signal) {
+    if let Some(id) = Pid::from_raw(id) {
+        rustix::process::kill_process(id, signal).ok();
     }
 }
 
