@@ -4,7 +4,7 @@
 //! and passes it through the syntax gate: the outcome is a [`Proposal`] for all of it or a [`Refusal`] that says what to
 //! do instead. Every normalisation and every reason has its [`Code`]. [`patch`] writes a proposal as a unified diff.
 //!
-//! Not here: reading and writing files (`workspace`), deciding which files are protected (the caller), tests (`gate`).
+//! Not here: reading and writing files (`workspace`), tests (`gate`).
 
 mod body;
 mod choose;
@@ -21,6 +21,7 @@ mod patch;
 mod path;
 mod place;
 mod propose;
+mod protected;
 mod reply;
 mod result;
 mod scan;
@@ -34,7 +35,8 @@ pub use code::Code;
 pub use excerpt::numbered;
 pub use patch::patch;
 pub use propose::propose;
-pub use types::{Change, Context, Limits, Proposal, Refusal};
+pub use protected::is_protected;
+pub use types::{Change, Context, Limits, Proposal, Refusal, Replaced};
 
 /// Version of the reply grammar, the applier and the syntax gate's use; part of the orchestration digest, raised on purpose with every change.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;

@@ -183,7 +183,7 @@ mod tests {
             changes.insert(path.clone(), change);
         }
         let (base, result) = (Tree::default(), Tree::default());
-        Proposal { changes, codes: Vec::new(), reasoning: String::new(), base, result }
+        Proposal { changes, codes: Vec::new(), reasoning: String::new(), base, result, replaced: BTreeMap::new() }
     }
 
     fn apply(before: &Files, diff: &[u8]) -> Files {

@@ -48,7 +48,11 @@ impl Changed {
         self.check_size(context)?;
         let mut result = context.tree.clone();
         let mut changes = BTreeMap::new();
+        let mut replaced = BTreeMap::new();
         for (path, file) in self.files {
+            if file.before.is_some() {
+                replaced.insert(path.clone(), file.splices.iter().map(Splice::replaced).collect());
+            }
             let mode = context.tree.get(&path).map_or(FileMode::Regular, |entry| entry.mode);
             let change = match file.after {
                 None => {
@@ -63,7 +67,7 @@ impl Changed {
             };
             changes.insert(path, change);
         }
-        Ok(Proposal { changes, codes: Vec::new(), reasoning, base: context.tree.clone(), result })
+        Ok(Proposal { changes, codes: Vec::new(), reasoning, base: context.tree.clone(), result, replaced })
     }
 
     fn no_op(&self) -> Refusal {

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::types::Replaced;
+
 /// Lines of a file, without the byte order mark.
 #[derive(Debug, Clone)]
 pub(super) struct Source<'a> {
@@ -19,6 +21,14 @@ pub(super) struct Source<'a> {
 pub(super) struct Splice {
     pub(super) range: Range<usize>,
     pub(super) new: Vec<String>,
+}
+
+impl Splice {
+    /// Returns where and how much, for the record.
+    pub(super) fn replaced(&self) -> Replaced {
+        let count = |number: usize| u32::try_from(number).expect("files are limited to far fewer lines");
+        Replaced { after: count(self.range.start), lines: count(self.range.len()), new: count(self.new.len()) }
+    }
 }
 
 impl<'a> Source<'a> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::code::Code;
 use crate::canon::{self, Blake3, FileMode, Tree};
@@ -69,6 +69,20 @@ pub struct Proposal {
     pub base: Tree,
     /// The tree afterwards.
     pub result: Tree,
+    /// Which lines of an existing file were replaced, in order; every other byte of the file is as it was.
+    pub replaced: BTreeMap<String, Vec<Replaced>>,
+}
+
+/// Lines of a file that an answer replaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replaced {
+    /// Lines before them, so 0 for the first one.
+    pub after: u32,
+    /// How many there are; 0 where lines are only added.
+    pub lines: u32,
+    /// How many come in their place.
+    pub new: u32,
 }
 
 /// An answer that is not applied, and why, for the next prompt.
@@ -101,14 +115,14 @@ impl Refusal {
 #[derive(Serialize)]
 struct ProposalRecord<'a> {
     base: Blake3,
-    changes: BTreeMap<&'a str, ChangeRecord>,
+    changes: BTreeMap<&'a str, ChangeRecord<'a>>,
     codes: &'a [Code],
     reasoning: &'a str,
     result: Blake3,
 }
 
 #[derive(Serialize)]
-struct ChangeRecord {
+struct ChangeRecord<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     before: Option<Blake3>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -117,21 +131,26 @@ struct ChangeRecord {
     mode: Option<FileMode>,
     #[serde(skip_serializing_if = "Option::is_none")]
     size: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaced: Option<&'a [Replaced]>,
 }
 
 impl Proposal {
-    /// Returns the canonical bytes that an `edit` event records: codes, paths, digests, and those of the two trees.
+    /// Returns the canonical bytes that an `edit` event records: codes, paths, replaced lines,
+    /// digests, and those of the two trees.
     pub fn to_bytes(&self) -> Vec<u8> {
         let changes = self.changes.iter().map(|(path, change)| {
             let before = self.base.get(path).map(|entry| entry.digest);
+            let replaced = self.replaced.get(path).map(Vec::as_slice);
             let record = match change {
                 Change::Write { bytes, mode } => ChangeRecord {
                     before,
                     after: Some(Blake3::of(bytes)),
                     mode: Some(*mode),
                     size: Some(bytes.len() as u64),
+                    replaced,
                 },
-                Change::Remove => ChangeRecord { before, after: None, mode: None, size: None },
+                Change::Remove => ChangeRecord { before, after: None, mode: None, size: None, replaced },
             };
             (path.as_str(), record)
         });

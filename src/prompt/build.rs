@@ -41,6 +41,8 @@ pub struct Prompt {
     pub shown: Vec<String>,
     /// Path and number of lines of each file that an answer may edit.
     pub constraint: Vec<(String, u32)>,
+    /// What the last message says of earlier attempts, as it stands there; empty in the first prompt.
+    pub told: String,
     /// Upper estimate of the prompt's tokens.
     pub estimate: u32,
 }
@@ -125,7 +127,7 @@ pub fn build(input: &Input<'_>) -> Result<Prompt, PromptError> {
     }
     let message = |role, content| Message { role, content };
     let messages = vec![message(Role::System, system), message(Role::User, text)];
-    Ok(Prompt { messages, shown, constraint, estimate })
+    Ok(Prompt { messages, shown, constraint, told, estimate })
 }
 
 /// Numbers the files in order while they fit; the first is cut if it must be.

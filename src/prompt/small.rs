@@ -5,7 +5,7 @@ use crate::model::{Message, Role};
 
 use super::budget::estimate;
 use super::build::{Input, Prompt, PromptError};
-use super::feedback::{head_and_tail, one_line};
+use super::feedback::{AttemptNote, head_and_tail, one_line};
 use super::focus::{self, Focus};
 use super::{SMALL, SMALL_EXAMPLES};
 
@@ -30,27 +30,28 @@ pub(super) fn build(input: &Input<'_>) -> Option<Result<Prompt, PromptError>> {
     let found = focus::lines(&files, &input.instance.problem_statement, input.failing);
     let focus = found.get(input.feedback.len() % found.len().max(1))?;
     let (path, text) = &files[focus.file];
+    let line = |note: &AttemptNote| format!("Attempt {} failed: {}\n", note.number, one_line(&note.outcome));
+    let told: String = input.feedback.iter().map(line).collect();
     let mut messages = vec![Message { role: Role::System, content: SMALL.trim_end().to_owned() }];
     messages.extend(examples());
-    messages.push(Message { role: Role::User, content: question(input, path, text, focus) });
+    messages.push(Message { role: Role::User, content: question(input, path, text, focus, &told) });
     let estimate = estimate(messages.iter().map(|message| message.content.len()).sum());
     let room = input.budget.prompt_tokens();
     if estimate > room {
         return Some(Err(PromptError::TooLong { estimate, room }));
     }
     let lines = u32::try_from(text.lines().count()).unwrap_or(u32::MAX);
-    Some(Ok(Prompt { messages, shown: vec![path.clone()], constraint: vec![(path.clone(), lines)], estimate }))
+    let (shown, constraint) = (vec![path.clone()], vec![(path.clone(), lines)]);
+    Some(Ok(Prompt { messages, shown, constraint, told, estimate }))
 }
 
-fn question(input: &Input<'_>, path: &str, text: &str, focus: &Focus) -> String {
+fn question(input: &Input<'_>, path: &str, text: &str, focus: &Focus, told: &str) -> String {
     let issue = head_and_tail(input.instance.problem_statement.trim(), input.budget.issue_bytes());
     let mut out = issue;
     if let Some(error) = error_line(input.failing) {
         out.push_str(&format!("{error}\n"));
     }
-    for note in input.feedback {
-        out.push_str(&format!("Attempt {} failed: {}\n", note.number, one_line(&note.outcome)));
-    }
+    out.push_str(told);
     let lines: Vec<&str> = text.lines().collect();
     let first = focus.first.max(focus.line.saturating_sub(MARGIN));
     let last = focus.last.min(focus.line + MARGIN).min(lines.len());

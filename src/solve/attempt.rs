@@ -13,7 +13,6 @@ use crate::transcript::Kind;
 
 use super::asking::ask_model;
 use super::live::Changes;
-use super::protected::is_protected;
 use super::steps::{
     Baseline, FAILURE_TEXT, Interruption, ShownFile, Solver, invalid, object, report_bytes, summary, verdict_data,
 };
@@ -54,6 +53,8 @@ pub struct Attempt {
     pub tokens: [Option<u32>; 2],
     /// The files changed.
     pub(super) changes: Changes,
+    /// Digest of what says why the attempt failed: the refusal, or the test report.
+    failure: Blake3,
     /// What the tests said; empty when nothing was tested.
     pub(super) report: TestReport,
 }
@@ -99,6 +100,7 @@ impl Solver<'_, '_> {
         self.check_pristine(base, &format!("attempt {number}"))?;
         let which = self.model_for(number, models);
         let prompt = self.prompt(baseline, files, earlier)?;
+        self.note_prompt(number, &prompt, earlier.last())?;
         let reply = self.reply(number, which, &models[which], &prompt)?;
         let mut attempt = Attempt {
             number,
@@ -111,6 +113,7 @@ impl Solver<'_, '_> {
             patch: Vec::new(),
             tokens: [reply.prompt_tokens, reply.completion_tokens],
             changes: Changes::new(),
+            failure: Blake3::of(b""),
             report: TestReport::default(),
         };
         let read = self.read_edits(number, base, files, &prompt, &reply)?;
@@ -134,11 +137,22 @@ impl Solver<'_, '_> {
             files,
             feedback: &notes,
             failing: &baseline.failing,
-            protected: &|path| is_protected(&self.hidden_paths, path),
+            protected: &|path| edit::is_protected(&self.hidden_paths, path),
             skills: &[],
             budget: self.budget(),
         };
         prompt::build(&input).map_err(|error| invalid(&error))
+    }
+
+    /// Writes down what the prompt shows and tells, and which failure it answers to.
+    fn note_prompt(&mut self, number: u32, prompt: &Prompt, earlier: Option<&Attempt>) -> Result<(), Interruption> {
+        let mut data = object(json!({"attempt": number, "shown": prompt.shown}));
+        let mut parts: Vec<(&str, &[u8])> = Vec::new();
+        if let Some(earlier) = earlier {
+            data.insert("answers".into(), json!({"failure": earlier.failure, "summary": earlier.summary}));
+            parts.push(("told", prompt.told.as_bytes()));
+        }
+        Ok(self.transcript.note(Kind::Prompt, &data, &parts)?)
     }
 
     fn reply(&mut self, number: u32, which: usize, model: &Identity, prompt: &Prompt) -> Result<Reply, Interruption> {
@@ -188,7 +202,7 @@ impl Solver<'_, '_> {
             tree: base,
             shown: &shown,
             cut_off: reply.stop == Stop::Length,
-            protected: &|path| is_protected(&hidden, path),
+            protected: &|path| edit::is_protected(&hidden, path),
             limits: edit::Limits::default(),
         };
         // The parser may want a file that was not shown. Reading is an event, so a failure is kept and raised after.
@@ -209,7 +223,9 @@ impl Solver<'_, '_> {
         attempt.summary = format!("the answer was refused ({}): {}", refusal.code.as_str(), refusal.message);
         attempt.detail = refusal.excerpt.clone();
         let data = object(json!({"attempt": attempt.number, "accepted": false, "codes": attempt.codes}));
-        self.transcript.note(Kind::Edit, &data, &[("refusal", &refusal.to_bytes())])?;
+        let bytes = refusal.to_bytes();
+        attempt.failure = Blake3::of(&bytes);
+        self.transcript.note(Kind::Edit, &data, &[("refusal", &bytes)])?;
         self.ended(Phase::Edits, attempt.number, format!("{} {}", refusal.code.as_str(), refusal.message));
         Ok(())
     }
@@ -253,7 +269,10 @@ impl Solver<'_, '_> {
         let mut data = verdict_data("green", attempt.number, verdict.passed, &verdict.codes);
         data.insert("still_failing".into(), json!(verdict.still_failing));
         data.insert("newly_failing".into(), json!(verdict.newly_failing));
-        self.transcript.note(Kind::Verdict, &data, &[("report", &report_bytes(&tested.report))])?;
+        data.insert("summary".into(), json!(attempt.summary));
+        let report = report_bytes(&tested.report);
+        attempt.failure = Blake3::of(&report);
+        self.transcript.note(Kind::Verdict, &data, &[("report", &report)])?;
         attempt.report = tested.report;
         self.ended(Phase::Tests, attempt.number, attempt.summary.clone());
         Ok(())

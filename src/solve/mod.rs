@@ -13,7 +13,6 @@ mod live;
 mod options;
 mod orchestration;
 mod outcome;
-mod protected;
 mod reexecute;
 mod replay;
 mod run;

@@ -102,7 +102,7 @@ impl<'a, 'l> Solver<'a, 'l> {
             prompt::TEMPLATES.iter().map(|(name, text)| (format!("template:{name}"), text.as_bytes())).collect();
         let parts: Vec<(&str, &[u8])> = templates.iter().map(|(slot, bytes)| (slot.as_str(), *bytes)).collect();
         self.transcript.note(Kind::Run, &self.options.header(), &parts)?;
-        let data = object(json!({"id": self.instance.id}));
+        let data = object(json!({"id": self.instance.id, "hidden": self.hidden_paths}));
         self.transcript.note(Kind::Instance, &data, &[("instance", &self.instance.to_bytes())])
     }
 

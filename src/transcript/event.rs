@@ -26,6 +26,8 @@ pub enum Kind {
     Selection,
     /// The digest of the worktree at a named moment.
     TreeCheck,
+    /// What a prompt shows and tells, and which failure it answers to.
+    Prompt,
     /// A test execution.
     Test,
     /// A model call.
@@ -43,7 +45,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const NAMES: [(Self, &'static str); 14] = [
+    const NAMES: [(Self, &'static str); 15] = [
         (Self::Run, "run"),
         (Self::Instance, "instance"),
         (Self::Model, "model"),
@@ -51,6 +53,7 @@ impl Kind {
         (Self::File, "file"),
         (Self::Selection, "selection"),
         (Self::TreeCheck, "tree_check"),
+        (Self::Prompt, "prompt"),
         (Self::Test, "test"),
         (Self::ModelCall, "model_call"),
         (Self::FailedTry, "failed_try"),

@@ -59,7 +59,7 @@ fn a_failure_is_fed_back_and_the_run_replays_to_the_byte() {
     let env = place(&[WRONG, RIGHT]);
     let output = env.run(&SOLVE);
     assert_eq!(output.code, 0, "{output:?}");
-    let prompt = env.run(&["show", "--event", "15", "--body", "request"]).sound();
+    let prompt = env.run(&["show", "--event", "17", "--body", "request"]).sound();
     assert!(prompt.contains("Attempt 1 did not repair the bug"), "{prompt}");
     let replay = env.run(&["replay", "last", "--json"]).sound();
     let replay: Value = serde_json::from_str(&replay).unwrap();

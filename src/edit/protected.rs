@@ -17,7 +17,7 @@ const STEERING: [&str; 12] = [
 ];
 
 /// Says whether `path` is a test, steers tests or a build, or is one of the `hidden` paths.
-pub(super) fn is_protected(hidden: &[String], path: &str) -> bool {
+pub fn is_protected(hidden: &[String], path: &str) -> bool {
     let mut parts: Vec<&str> = path.split('/').collect();
     let name = parts.pop().unwrap_or_default();
     let stem = name.split('.').next().unwrap_or_default();
