@@ -7,6 +7,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::slice::from_ref;
 use std::time::Instant;
 
 use runproof::canon::Blake3;
@@ -146,7 +147,7 @@ fn check(
     worktree.apply_patch(test_patch.as_bytes())?;
     let restored = worktree.tree()?.digest() == pristine;
     let restored_in = started.elapsed().as_millis();
-    let (is_red, is_green) = (red(&expected, &before), green(&expected, &before, &after));
+    let (is_red, is_green) = (red(&expected, from_ref(&before)), green(&expected, from_ref(&before), &after));
     let sound = is_red.valid && is_green.passed && restored && equal != "NO";
     println!(
         "{id}: red {} (F2P failing {}/{}, P2P {}/{}, {red_seconds:.1} s), green {} (F2P {}/{}, {green_seconds:.1} s), \

@@ -113,6 +113,7 @@ fn one(
         context_tokens: 2048,
         reply_tokens: 64,
         constrained: true,
+        red_runs: 2,
         timeout_seconds: 60,
     };
     let model = open_model(&name, models)?;

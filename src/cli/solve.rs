@@ -59,6 +59,9 @@ pub(crate) struct SolveArgs {
     /// Limit of one test run in seconds, where the instance names none.
     #[arg(long, value_name = "SECONDS", default_value_t = 1_800)]
     timeout: u32,
+    /// How often the tests run before any edit; more than once finds tests that pass and fail on the same tree.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=10))]
+    red_runs: u32,
     #[command(flatten)]
     workbench: WorkbenchArgs,
     /// Name of the run, for people; the instance's id otherwise.
@@ -157,6 +160,7 @@ fn options(args: &SolveArgs, name: &ModelName) -> Result<Options, Failure> {
         context_tokens: args.context,
         reply_tokens: args.reply,
         constrained: true,
+        red_runs: args.red_runs,
         timeout_seconds: args.timeout,
     })
 }

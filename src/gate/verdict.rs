@@ -1,5 +1,7 @@
 //! The red gate before the edits, the green gate after them.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Exceeded, Status, TestReport};
@@ -22,12 +24,14 @@ pub enum Expected {
 /// What the red gate found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RedVerdict {
-    /// Whether the run can serve as the state before the edits.
+    /// Whether the runs can serve as the state before the edits.
     pub valid: bool,
     /// Tests that fail and should pass in the end.
     pub failing: Vec<String>,
     /// Tests that should pass throughout and do not pass now.
     pub broken: Vec<String>,
+    /// Tests that ended differently in runs of the same tree.
+    pub flaky: Vec<String>,
     /// What was wrong, as codes.
     pub codes: Vec<String>,
 }
@@ -43,59 +47,95 @@ pub struct GreenVerdict {
     pub still_failing: Vec<String>,
     /// Tests that passed before and do not pass now.
     pub newly_failing: Vec<String>,
+    /// Tests that do not pass now, and did not always pass before either: told, not held against the edits.
+    pub flaky: Vec<String>,
     /// What was wrong with the run as a whole, as codes.
     pub codes: Vec<String>,
 }
 
-/// Judges the run before the edits.
+/// Judges the runs before the edits, all of the same tree; what they disagree on is flaky.
 ///
-/// With lists it is valid if the runner or the log names at least one test and no test of `fail_to_pass` passes yet. A
-/// baseline is valid if tests ran.
-pub fn red(expected: &Expected, report: &TestReport) -> RedVerdict {
-    let mut codes = endings(report);
+/// With lists they are valid if each names at least one test, no test of `fail_to_pass` passes in any, and every other
+/// listed test passes unless it is flaky. A baseline is valid if tests ran.
+pub fn red(expected: &Expected, reports: &[TestReport]) -> RedVerdict {
+    let mut codes: Vec<String> = Vec::new();
+    let is_empty = |report: &TestReport| match expected {
+        Expected::Lists { .. } => report.tests.is_empty(),
+        Expected::Baseline => !report.executed() && report.failing().is_empty(),
+    };
+    for report in reports {
+        let endings = endings(report);
+        if endings.is_empty() && is_empty(report) {
+            add(&mut codes, "G-NO-TESTS");
+        }
+        endings.iter().for_each(|code| add(&mut codes, code));
+    }
+    if reports.is_empty() {
+        add(&mut codes, "G-NO-TESTS");
+    }
+    // A run that did not come to its end says nothing about single tests.
+    let has_end = codes.is_empty();
+    let mut flaky = flaky_names(reports);
     let (failing, broken) = match expected {
         Expected::Lists { fail_to_pass, pass_to_pass } => {
-            if codes.is_empty() && report.tests.is_empty() {
-                codes.push("G-NO-TESTS".to_owned());
+            let passing_runs = |name: &&String| reports.iter().filter(|report| passes(report, name)).count();
+            if has_end && fail_to_pass.iter().any(|name| passing_runs(&name) == reports.len()) {
+                add(&mut codes, "G-ALREADY-PASSES");
+            } else if has_end && fail_to_pass.iter().any(|name| passing_runs(&name) > 0) {
+                // What sometimes passes without a fix proves none.
+                add(&mut codes, "G-FLAKY");
             }
-            if fail_to_pass.iter().any(|name| passes(report, name)) {
-                codes.push("G-ALREADY-PASSES".to_owned());
+            let broken: Vec<String> = pass_to_pass
+                .iter()
+                .filter(|name| !reports.iter().any(|report| is_kept(report, name)))
+                .cloned()
+                .collect();
+            if has_end && !broken.is_empty() {
+                add(&mut codes, "G-BROKEN");
             }
-            let failing = fail_to_pass.iter().filter(|name| !passes(report, name)).cloned().collect();
-            (failing, pass_to_pass.iter().filter(|name| !is_kept(report, name)).cloned().collect())
+            flaky.extend(fail_to_pass.iter().chain(pass_to_pass).filter(|name| is_flaky(reports, name)).cloned());
+            (fail_to_pass.iter().filter(|name| passing_runs(name) == 0).cloned().collect(), broken)
         }
         Expected::Baseline => {
-            if codes.is_empty() && !report.executed() && report.failing().is_empty() {
-                codes.push("G-NO-TESTS".to_owned());
-            }
-            (report.failing().into_iter().map(str::to_owned).collect(), Vec::new())
+            let failing = reports.first().map(TestReport::failing).unwrap_or_default();
+            (failing.into_iter().filter(|name| !is_flaky(reports, name)).map(str::to_owned).collect(), Vec::new())
         }
     };
-    RedVerdict { valid: codes.is_empty(), failing, broken, codes }
+    flaky.sort();
+    flaky.dedup();
+    RedVerdict { valid: codes.is_empty(), failing, broken, flaky, codes }
 }
 
-/// Judges the run after the edits; `baseline` is the run before them.
+fn add(codes: &mut Vec<String>, code: &str) {
+    if !codes.iter().any(|known| known == code) {
+        codes.push(code.to_owned());
+    }
+}
+
+/// Judges the run after the edits; `before` are the runs before them.
 ///
-/// A run that ended early, ran no test, or exits with an error that no failing test explains is never passed.
-pub fn green(expected: &Expected, baseline: &TestReport, report: &TestReport) -> GreenVerdict {
+/// A run that ended early, ran no test or fewer than before, names more results than it ran tests, or whose exit code
+/// and failing tests do not explain each other, is never passed.
+pub fn green(expected: &Expected, before: &[TestReport], report: &TestReport) -> GreenVerdict {
     let mut codes = endings(report);
     if codes.is_empty() {
-        if !report.executed() {
-            codes.push("G-NO-TESTS".to_owned());
-        } else if report.exit != Some(0) && report.failing().is_empty() {
-            codes.push("G-EXIT".to_owned());
-        }
+        codes.extend(contradictions(before, report).into_iter().map(str::to_owned));
     }
     let (mut fixed, mut still_failing, mut newly_failing) = (Vec::new(), Vec::new(), Vec::new());
+    let mut flaky = Vec::new();
     match expected {
         Expected::Lists { fail_to_pass, pass_to_pass } => {
             for name in fail_to_pass {
                 if passes(report, name) { fixed.push(name.clone()) } else { still_failing.push(name.clone()) }
             }
-            newly_failing.extend(pass_to_pass.iter().filter(|name| !is_kept(report, name)).cloned());
+            for name in pass_to_pass.iter().filter(|name| !is_kept(report, name)) {
+                if is_flaky(before, name) { flaky.push(name.clone()) } else { newly_failing.push(name.clone()) }
+            }
         }
         Expected::Baseline => {
-            for (name, before) in &baseline.tests {
+            let unsteady = flaky_names(before);
+            let baseline = before.first().map(|report| &report.tests).into_iter().flatten();
+            for (name, before) in baseline.filter(|(name, _)| !unsteady.contains(name)) {
                 let now = report.tests.get(name);
                 if before.is_failure() {
                     let passes_now = match now {
@@ -108,15 +148,63 @@ pub fn green(expected: &Expected, baseline: &TestReport, report: &TestReport) ->
                     newly_failing.push(name.clone());
                 }
             }
-            let is_new = |name: &&str| !baseline.tests.contains_key(*name);
+            let is_new = |name: &&str| !before.iter().any(|report| report.tests.contains_key(*name));
             newly_failing.extend(report.failing().into_iter().filter(is_new).map(str::to_owned));
-            if report.ran < baseline.ran {
-                codes.push("G-FEWER-TESTS".to_owned());
-            }
+            flaky.extend(unsteady.into_iter().filter(|name| !is_kept(report, name)));
         }
     }
     let passed = codes.is_empty() && still_failing.is_empty() && newly_failing.is_empty();
-    GreenVerdict { passed, fixed, still_failing, newly_failing, codes }
+    GreenVerdict { passed, fixed, still_failing, newly_failing, flaky, codes }
+}
+
+/// Codes for a run that came to its end and still cannot be believed.
+fn contradictions(before: &[TestReport], report: &TestReport) -> Vec<&'static str> {
+    if !report.executed() {
+        // Nothing but a closing line tells a run that ended well from one that was ended by the code under test.
+        let had_end = before.iter().any(|before| before.ran.is_some_and(|ran| ran > 0));
+        let is_early = report.exit == Some(0) && report.ran.is_none() && had_end;
+        return vec![if is_early { "G-EARLY-EXIT" } else { "G-NO-TESTS" }];
+    }
+    let has_failures = |report: &TestReport| !report.failing().is_empty();
+    let honest_failure = |report: &TestReport| report.exit != Some(0) && has_failures(report);
+    let exit_hides = report.exit == Some(0) && has_failures(report) && before.iter().any(honest_failure);
+    let unexplained = report.exit != Some(0) && !has_failures(report);
+    // Runs of the same tests print the same surplus: tests within tests, failing parts of one test.
+    let surplus = |report: &TestReport| (executed(report)).saturating_sub(report.ran.unwrap_or(0));
+    let forged = surplus(report) > before.iter().map(surplus).max().unwrap_or(u64::MAX);
+    let fewer = before.iter().filter_map(|before| before.ran).min().is_some_and(|least| report.ran < Some(least));
+    let found = [(exit_hides || unexplained, "G-EXIT"), (forged, "G-FORGED"), (fewer, "G-FEWER-TESTS")];
+    found.into_iter().filter_map(|(is_so, code)| is_so.then_some(code)).collect()
+}
+
+/// Number of tests that the log names as having run.
+fn executed(report: &TestReport) -> u64 {
+    report.tests.values().filter(|status| **status != Status::Skipped).count() as u64
+}
+
+/// What matters of a test's end when runs are compared.
+#[derive(PartialEq, Eq)]
+enum End {
+    Kept,
+    Failed,
+    Absent,
+}
+
+fn end(report: &TestReport, name: &str) -> End {
+    match report.status(name) {
+        Some(status) if status.is_failure() => End::Failed,
+        Some(_) => End::Kept,
+        None => End::Absent,
+    }
+}
+
+fn is_flaky(reports: &[TestReport], name: &str) -> bool {
+    reports.split_first().is_some_and(|(first, rest)| rest.iter().any(|report| end(report, name) != end(first, name)))
+}
+
+fn flaky_names(reports: &[TestReport]) -> Vec<String> {
+    let names: BTreeSet<&String> = reports.iter().flat_map(|report| report.tests.keys()).collect();
+    names.into_iter().filter(|name| is_flaky(reports, name)).cloned().collect()
 }
 
 /// Codes for a run that did not come to its own end.
@@ -147,6 +235,8 @@ fn names_passes(report: &TestReport) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::*;
 
     fn report(exit: i32, tests: &[(&str, Status)]) -> TestReport {
@@ -166,15 +256,16 @@ mod tests {
     fn the_known_fix_passes_and_nothing_else_does() {
         for expected in [lists(), Expected::Baseline] {
             let before = report(1, BEFORE);
-            assert!(red(&expected, &before).valid);
-            let verdict = green(&expected, &before, &report(0, AFTER));
+            assert!(red(&expected, from_ref(&before)).valid);
+            let verdict = green(&expected, from_ref(&before), &report(0, AFTER));
             assert!(verdict.passed, "{verdict:?}");
             assert_eq!(verdict.fixed, ["f"]);
-            let no_op = green(&expected, &before, &before);
+            let no_op = green(&expected, from_ref(&before), &before);
             assert_eq!((no_op.passed, no_op.still_failing), (false, vec!["f".to_owned()]));
-            let broken = green(&expected, &before, &report(1, &[("f", Status::Passed), ("p", Status::Error)]));
+            let broken =
+                green(&expected, from_ref(&before), &report(1, &[("f", Status::Passed), ("p", Status::Error)]));
             assert!(!broken.passed && broken.newly_failing.contains(&"p".to_owned()));
-            let gone = green(&expected, &before, &report(0, &[("f", Status::Passed)]));
+            let gone = green(&expected, from_ref(&before), &report(0, &[("f", Status::Passed)]));
             assert!(!gone.passed && gone.newly_failing.contains(&"p".to_owned()));
         }
     }
@@ -183,7 +274,7 @@ mod tests {
     fn an_exit_code_that_no_failing_test_explains_is_refused() {
         let before = report(1, BEFORE);
         for expected in [lists(), Expected::Baseline] {
-            assert_eq!(green(&expected, &before, &report(1, AFTER)).codes, ["G-EXIT"]);
+            assert_eq!(green(&expected, from_ref(&before), &report(1, AFTER)).codes, ["G-EXIT"]);
         }
     }
 
@@ -193,7 +284,7 @@ mod tests {
         let end = |change: &dyn Fn(&mut TestReport)| {
             let mut after = report(0, AFTER);
             change(&mut after);
-            let verdict = green(&lists(), &before, &after);
+            let verdict = green(&lists(), from_ref(&before), &after);
             assert!(!verdict.passed);
             verdict.codes.join(" ")
         };
@@ -203,17 +294,17 @@ mod tests {
             assert_eq!(end(&|after| (after.exit, after.exceeded) = (None, Some(exceeded))), exceeded.code());
         }
         assert_eq!(end(&|after| (after.exit, after.signal) = (None, Some(11))), "G-SIGNAL");
-        assert_eq!(end(&|after| after.ran = None), "G-NO-TESTS");
+        assert_eq!(end(&|after| after.ran = None), "G-EARLY-EXIT");
         assert_eq!(end(&|after| after.ran = Some(0)), "G-NO-TESTS");
     }
 
     #[test]
     fn a_red_run_must_fail_where_it_should() {
-        assert_eq!(red(&lists(), &report(0, AFTER)).codes, ["G-ALREADY-PASSES"]);
-        assert_eq!(red(&lists(), &report(2, &[])).codes, ["G-NO-TESTS"]);
-        let broken = red(&lists(), &report(1, &[("f", Status::Failed)]));
-        assert_eq!((broken.valid, broken.broken.len()), (true, 2));
-        assert!(!red(&Expected::Baseline, &report(5, &[])).valid);
+        assert_eq!(red(&lists(), &[report(0, AFTER)]).codes, ["G-ALREADY-PASSES"]);
+        assert_eq!(red(&lists(), &[report(2, &[])]).codes, ["G-NO-TESTS"]);
+        let broken = red(&lists(), &[report(1, &[("f", Status::Failed)])]);
+        assert_eq!((broken.codes, broken.broken.len()), (vec!["G-BROKEN".to_owned()], 2));
+        assert!(!red(&Expected::Baseline, &[report(5, &[])]).valid);
     }
 
     #[test]
@@ -222,8 +313,64 @@ mod tests {
         before.ran = Some(5);
         let mut after = report(0, &[]);
         after.ran = Some(5);
-        assert!(green(&Expected::Baseline, &before, &after).passed);
+        assert!(green(&Expected::Baseline, from_ref(&before), &after).passed);
         after.ran = Some(4);
-        assert_eq!(green(&Expected::Baseline, &before, &after).codes, ["G-FEWER-TESTS"]);
+        assert_eq!(green(&Expected::Baseline, from_ref(&before), &after).codes, ["G-FEWER-TESTS"]);
+    }
+
+    #[test]
+    fn what_two_runs_of_one_tree_disagree_on_is_flaky_and_not_held_against_an_answer() {
+        let first = report(1, BEFORE);
+        let second = report(1, &[("f", Status::Failed), ("p", Status::Failed), ("s", Status::Skipped)]);
+        let before = [first, second];
+        let after = report(1, &[("f", Status::Passed), ("p", Status::Failed), ("s", Status::Skipped)]);
+        for expected in [lists(), Expected::Baseline] {
+            let verdict = red(&expected, &before);
+            assert!(verdict.valid, "{verdict:?}");
+            assert_eq!((verdict.flaky, verdict.failing), (vec!["p".to_owned()], vec!["f".to_owned()]));
+            let verdict = green(&expected, &before, &after);
+            assert!(verdict.passed, "{verdict:?}");
+            assert_eq!((verdict.flaky, verdict.fixed), (vec!["p".to_owned()], vec!["f".to_owned()]));
+            assert!(!green(&expected, &before[..1], &after).passed, "one run cannot tell");
+        }
+        let steady =
+            [report(1, BEFORE), report(1, &[("f", Status::Error), ("p", Status::Xfail), ("s", Status::Passed)])];
+        assert_eq!(red(&lists(), &steady).flaky, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_test_that_sometimes_passes_proves_no_fix() {
+        let before = [report(1, BEFORE), report(0, AFTER)];
+        let verdict = red(&lists(), &before);
+        assert_eq!((verdict.codes, verdict.flaky), (vec!["G-FLAKY".to_owned()], vec!["f".to_owned()]));
+        let mut hangs = report(0, &[]);
+        hangs.timed_out = true;
+        assert_eq!(red(&lists(), &[report(1, BEFORE), hangs]).codes, ["G-TIMEOUT"]);
+        assert_eq!(red(&lists(), &[]).codes, ["G-NO-TESTS"]);
+    }
+
+    #[test]
+    fn a_run_that_contradicts_itself_is_refused() {
+        let before = report(1, BEFORE);
+        for expected in [lists(), Expected::Baseline] {
+            let codes = |change: &dyn Fn(&mut TestReport)| {
+                let mut after = report(0, AFTER);
+                change(&mut after);
+                let verdict = green(&expected, from_ref(&before), &after);
+                assert!(!verdict.passed);
+                verdict.codes.join(" ")
+            };
+            assert_eq!(codes(&|after| after.ran = None), "G-EARLY-EXIT");
+            assert_eq!(codes(&|after| (after.exit, after.ran) = (Some(1), None)), "G-NO-TESTS");
+            assert_eq!(codes(&|after| after.ran = Some(1)), "G-FORGED G-FEWER-TESTS");
+            let forge = |after: &mut TestReport| {
+                after.tests.insert("forged".into(), Status::Passed);
+            };
+            assert_eq!(codes(&forge), "G-FORGED");
+            let hide = |after: &mut TestReport| {
+                after.tests.insert("p".into(), Status::Failed);
+            };
+            assert_eq!(codes(&hide), "G-EXIT");
+        }
     }
 }

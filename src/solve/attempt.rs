@@ -252,7 +252,7 @@ impl Solver<'_, '_> {
         let command = self.instance.test_command.clone().unwrap_or_default();
         let tree = proposal.result.digest();
         let tested = self.test("attempt", attempt.number, &command, tree, &proposal.changes, &Hidden::None)?;
-        let verdict = gate::green(&baseline.expected, &baseline.report, &tested.report);
+        let verdict = gate::green(&baseline.expected, &baseline.reports, &tested.report);
         attempt.green = verdict.passed;
         attempt.summary = format!(
             "{}; {} fixed, {} still failing, {} newly failing",
@@ -269,6 +269,9 @@ impl Solver<'_, '_> {
         let mut data = verdict_data("green", attempt.number, verdict.passed, &verdict.codes);
         data.insert("still_failing".into(), json!(verdict.still_failing));
         data.insert("newly_failing".into(), json!(verdict.newly_failing));
+        if !verdict.flaky.is_empty() {
+            data.insert("flaky".into(), json!(verdict.flaky));
+        }
         data.insert("summary".into(), json!(attempt.summary));
         let report = report_bytes(&tested.report);
         attempt.failure = Blake3::of(&report);

@@ -41,6 +41,8 @@ pub struct Options {
     pub reply_tokens: u32,
     /// Whether decoding is limited to edits of the files shown, which only the embedded engine can do.
     pub constrained: bool,
+    /// How often the tests run before any edit; tests that end differently are flaky.
+    pub red_runs: u32,
     /// Limit of one test run in seconds, where the instance names none.
     pub timeout_seconds: u32,
 }
@@ -120,6 +122,7 @@ mod tests {
             context_tokens: 8192,
             reply_tokens: 1024,
             constrained: false,
+            red_runs: 2,
             timeout_seconds: 600,
         }
     }

@@ -41,7 +41,8 @@ impl From<TranscriptError> for Interruption {
 
 /// The state of the tests before any edit.
 pub(super) struct Baseline {
-    pub(super) report: TestReport,
+    /// What each run said; more than one, so that flaky tests are known.
+    pub(super) reports: Vec<TestReport>,
     pub(super) expected: Expected,
     /// Text of the failing tests, for the first prompt.
     pub(super) failing: String,
@@ -144,29 +145,44 @@ impl<'a, 'l> Solver<'a, 'l> {
         let Some(command) = self.instance.test_command.clone() else {
             return Err(Interruption::Invalid("the instance names no test command".into()));
         };
-        let tested = self.test("red", 0, &command, base.digest(), &Changes::new(), &Hidden::None)?;
-        let (expected, valid) = self.expectations(&tested.report);
-        let failing = gate::failure_text(self.parser, &tested.execution, &valid.failing, FAILURE_TEXT);
-        self.ended(Phase::RedGate, 0, summary(&tested.report));
-        let data = verdict_data("red", 0, valid.valid, &valid.codes);
-        self.transcript.note(Kind::Verdict, &data, &[("report", &report_bytes(&tested.report))])?;
+        let (mut reports, mut execution) = (Vec::new(), Vec::new());
+        for number in 1..=self.options.red_runs.max(1) {
+            // The first has no number, like the only one of a run that asks for one.
+            let number = if number == 1 { 0 } else { number };
+            let tested = self.test("red", number, &command, base.digest(), &Changes::new(), &Hidden::None)?;
+            if reports.is_empty() {
+                execution = tested.execution;
+            }
+            reports.push(tested.report);
+        }
+        let (expected, valid) = self.expectations(&reports);
+        let failing = gate::failure_text(self.parser, &execution, &valid.failing, FAILURE_TEXT);
+        let flaky = if valid.flaky.is_empty() { String::new() } else { format!("; flaky: {}", valid.flaky.join(", ")) };
+        self.ended(Phase::RedGate, 0, summary(&reports[0]) + &flaky);
+        let mut data = verdict_data("red", 0, valid.valid, &valid.codes);
+        for (name, tests) in [("broken", &valid.broken), ("flaky", &valid.flaky)] {
+            if !tests.is_empty() {
+                data.insert(name.into(), json!(tests));
+            }
+        }
+        self.transcript.note(Kind::Verdict, &data, &[("report", &report_bytes(&reports[0]))])?;
         if !valid.valid {
             return Err(Interruption::Invalid(format!("the red gate is not valid: {}", valid.codes.join(" "))));
         }
-        Ok(Baseline { report: tested.report, expected, failing })
+        Ok(Baseline { reports, expected, failing })
     }
 
     /// Decides what an attempt must reach: the instance's lists where their tests are visible, else the baseline.
-    fn expectations(&self, report: &TestReport) -> (Expected, RedVerdict) {
+    fn expectations(&self, reports: &[TestReport]) -> (Expected, RedVerdict) {
         let (fail_to_pass, pass_to_pass) = (self.instance.fail_to_pass.clone(), self.instance.pass_to_pass.clone());
         let visible = self.options.tests == TestsMode::Oracle || matches!(self.instance.hidden, Hidden::None);
         let expected = match (fail_to_pass.is_empty(), visible) {
             (true, _) => Expected::Baseline,
             (false, true) => Expected::Lists { fail_to_pass, pass_to_pass },
             // The lists speak of hidden tests: the visible ones only guard against regressions.
-            (false, false) => Expected::Lists { fail_to_pass: Vec::new(), pass_to_pass: passing(report) },
+            (false, false) => Expected::Lists { fail_to_pass: Vec::new(), pass_to_pass: passing(&reports[0]) },
         };
-        let verdict = gate::red(&expected, report);
+        let verdict = gate::red(&expected, reports);
         (expected, verdict)
     }
 
@@ -240,7 +256,7 @@ impl<'a, 'l> Solver<'a, 'l> {
             true => Expected::Baseline,
             false => Expected::Lists { fail_to_pass, pass_to_pass },
         };
-        let verdict = gate::green(&expected, &TestReport::default(), &tested.report);
+        let verdict = gate::green(&expected, &[], &tested.report);
         self.ended(Phase::Grade, last.number, summary(&tested.report));
         let data = verdict_data("grade", last.number, verdict.passed, &verdict.codes);
         self.transcript.note(Kind::Verdict, &data, &[("report", &report_bytes(&tested.report))])?;

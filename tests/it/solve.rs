@@ -59,7 +59,7 @@ fn a_failure_is_fed_back_and_the_run_replays_to_the_byte() {
     let env = place(&[WRONG, RIGHT]);
     let output = env.run(&SOLVE);
     assert_eq!(output.code, 0, "{output:?}");
-    let prompt = env.run(&["show", "--event", "17", "--body", "request"]).sound();
+    let prompt = env.run(&["show", "--event", "18", "--body", "request"]).sound();
     assert!(prompt.contains("Attempt 1 did not repair the bug"), "{prompt}");
     let replay = env.run(&["replay", "last", "--json"]).sound();
     let replay: Value = serde_json::from_str(&replay).unwrap();
@@ -87,7 +87,7 @@ fn the_tests_run_again_give_the_same_canonical_logs() {
     assert_eq!(solve_json(&env, &[]).0, 0);
     let again = env.run(&["replay", "last", "--tests", "--instance", "task", "--json"]);
     let value: Value = serde_json::from_str(&again.stdout).unwrap_or_else(|_| panic!("{again:?}"));
-    assert_eq!((&value["equal"], &value["performed_again"]), (&json!(true), &json!(3)));
+    assert_eq!((&value["equal"], &value["performed_again"]), (&json!(true), &json!(4)));
 }
 
 #[test]
