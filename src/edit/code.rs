@@ -60,6 +60,14 @@ codes! {
     UnsafePath = "E-UNSAFEPATH",
     /// The file must not be edited (12).
     Protected = "E-PROTECTED",
+    /// The file steers the test runner, or new lines reach into it.
+    Runner = "E-RUNNER",
+    /// New lines end the process that the tests run in.
+    Exit = "E-EXIT",
+    /// New lines write what a test runner writes.
+    Forged = "E-FORGED",
+    /// New lines ask git about the history.
+    History = "E-HISTORY",
     /// A file was created (13).
     Create = "N-CREATE",
     /// There is no such file (13).

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::code::Code;
 use super::notes::{Notes, refuse};
+use super::protected::steers_runner;
 use super::types::{Context, Refusal};
 use crate::canon::FileMode;
 use crate::canon::tree::is_safe_path;
@@ -75,9 +76,11 @@ fn protect(path: &str, context: &Context<'_>) -> Result<(), Refusal> {
     if !(context.protected)(path) {
         return Ok(());
     }
-    let message =
-        format!("{path} must not be changed (tests, build and CI files are fixed): repair the code under test");
-    Err(refuse(Code::Protected, message, shown(context)))
+    let (code, what) = match steers_runner(path) {
+        true => (Code::Runner, "what steers the test runner is fixed"),
+        false => (Code::Protected, "tests, build and CI files are fixed"),
+    };
+    Err(refuse(code, format!("{path} must not be changed ({what}): repair the code under test"), shown(context)))
 }
 
 fn outside(path: &str, context: &Context<'_>) -> Refusal {

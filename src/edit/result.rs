@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use similar::{Algorithm, capture_diff_slices};
 
+use super::cheating;
 use super::choose::Combined;
 use super::code::Code;
 use super::excerpt;
@@ -46,6 +47,9 @@ impl Changed {
         }
         self.files.retain(|_, file| file.before.is_none() || file.before != file.after);
         self.check_size(context)?;
+        for (path, file) in &self.files {
+            cheating::check(path, file.before.as_deref(), file.after.as_deref().unwrap_or_default())?;
+        }
         let mut result = context.tree.clone();
         let mut changes = BTreeMap::new();
         let mut replaced = BTreeMap::new();
