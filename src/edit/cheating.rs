@@ -24,7 +24,7 @@ const RULES: &[(Code, &str, &str)] = &[
     ),
     (
         Code::Forged,
-        r"\b(?:PASSED|XFAIL|XPASS)\b|\.\.\. ?ok\b|\b(?:\d+|\{\w*\}|%d) passed\b|\bRan (?:\d+|\{\w*\}|%d) tests?\b|test result: ok|--- PASS|short test summary|\btests finished:",
+        r"\b(?:PASSED|XFAIL|XPASS)\b|\.\.\. ?ok\b|\btest_\w+ ok\b|\b(?:\d+|\{\w*\}|%d) passed\b|\bRan (?:\d+|\{\w*\}|%d) tests?\b|test result: ok|--- PASS|short test summary|\btests finished:",
         "writes what a test runner writes",
     ),
     (
@@ -86,6 +86,7 @@ mod tests {
             ("    atexit.register(print)", Code::Exit),
             ("    print('PASSED tests/test_a.py::test_b')", Code::Forged),
             ("    print('test_a (m.C) ... ok')", Code::Forged),
+            ("print(\"test_a ok\")", Code::Forged),
             ("    print('Ran 4 tests in 0.1s')", Code::Forged),
             ("    print('===== 4 passed in 0.1s =====')", Code::Forged),
             ("import unittest", Code::Runner),

@@ -49,7 +49,7 @@ pub struct GreenVerdict {
     pub newly_failing: Vec<String>,
     /// Tests that do not pass now, and did not always pass before either: told, not held against the edits.
     pub flaky: Vec<String>,
-    /// What was wrong with the run as a whole, as codes.
+    /// Why it is not passed, as codes: what was wrong with the run as a whole, then with its tests.
     pub codes: Vec<String>,
 }
 
@@ -153,7 +153,13 @@ pub fn green(expected: &Expected, before: &[TestReport], report: &TestReport) ->
             flaky.extend(unsteady.into_iter().filter(|name| !is_kept(report, name)));
         }
     }
-    let passed = codes.is_empty() && still_failing.is_empty() && newly_failing.is_empty();
+    if !still_failing.is_empty() {
+        codes.push("G-NOT-FIXED".to_owned());
+    }
+    if !newly_failing.is_empty() {
+        codes.push("G-REGRESSION".to_owned());
+    }
+    let passed = codes.is_empty();
     GreenVerdict { passed, fixed, still_failing, newly_failing, flaky, codes }
 }
 
@@ -262,6 +268,7 @@ mod tests {
             assert_eq!(verdict.fixed, ["f"]);
             let no_op = green(&expected, from_ref(&before), &before);
             assert_eq!((no_op.passed, no_op.still_failing), (false, vec!["f".to_owned()]));
+            assert_eq!(no_op.codes, ["G-NOT-FIXED"]);
             let broken =
                 green(&expected, from_ref(&before), &report(1, &[("f", Status::Passed), ("p", Status::Error)]));
             assert!(!broken.passed && broken.newly_failing.contains(&"p".to_owned()));
@@ -370,7 +377,7 @@ mod tests {
             let hide = |after: &mut TestReport| {
                 after.tests.insert("p".into(), Status::Failed);
             };
-            assert_eq!(codes(&hide), "G-EXIT");
+            assert_eq!(codes(&hide), "G-EXIT G-REGRESSION");
         }
     }
 }
