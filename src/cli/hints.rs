@@ -8,6 +8,9 @@ use crate::workspace::WorkspaceError;
 
 use super::failure::{Failure, FailureKind};
 
+/// What helps where the disk is full.
+const FREE: &str = "free some space, or put the store (and the worktrees beside it) on another disk with --store";
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         use StoreError as E;
@@ -71,6 +74,8 @@ impl From<WorkspaceError> for Failure {
             WorkspaceError::CommitUnknown { .. } => Some("fetch the repository's full history"),
             WorkspaceError::Dirty { .. } => Some("commit or stash the changes, or name a base commit"),
             WorkspaceError::NotUtf8(_) => Some("files whose names are not UTF-8 are not supported"),
+            WorkspaceError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => Some(FREE),
+            WorkspaceError::Git { .. } => Some("see what git says; check free space and permissions beside the store"),
             _ => None,
         };
         Self::new(FailureKind::Environment, error).maybe_hint(hint.map(Into::into))
@@ -93,6 +98,9 @@ impl From<GateError> for Failure {
                 (FailureKind::Environment, Some("install that Python, for example with pyenv"))
             }
             GateError::Prepare { .. } => (FailureKind::Environment, Some("see what the installer says above")),
+            GateError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                (FailureKind::Environment, Some(FREE))
+            }
             GateError::Io { .. } => (FailureKind::Environment, None),
         };
         Self::new(kind, error).maybe_hint(hint.map(Into::into))

@@ -12,7 +12,8 @@ const SHORTEST: usize = 6;
 
 /// Opens a store of one's own for reading.
 pub(crate) fn open_store(path: &Path) -> Result<Store, Failure> {
-    if !path.exists() {
+    // A store whose very first transaction failed is an empty file.
+    if !path.exists() || path.metadata().is_ok_and(|file| file.is_file() && file.len() == 0) {
         let message = format!("there is no store at {}", path.display());
         let hint = "record a run first (`runproof demo`, `runproof solve`), or name the store with --store";
         return Err(Failure::new(FailureKind::Environment, message).hint(hint));

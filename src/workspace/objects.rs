@@ -10,6 +10,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use serde::{Deserialize, Serialize};
 
+use super::git::last_lines;
 use super::{Git, WorkspaceError};
 use crate::canon::{FileMode, tree::is_safe_path};
 
@@ -146,13 +147,15 @@ impl Import {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| failed(&error))?;
-        let mut stream = BufWriter::with_capacity(1 << 18, child.stdin.take().expect("standard input is a pipe"));
-        let head = "commit refs/heads/main\ncommitter runproof <runproof@localhost> 946684800 +0000\ndata 5\nbase\n\n";
-        stream.write_all(head.as_bytes()).map_err(|error| failed(&error))?;
-        Ok(Self { child, stream: Some(stream) })
+        let stream = BufWriter::with_capacity(1 << 18, child.stdin.take().expect("standard input is a pipe"));
+        let mut import = Self { child, stream: Some(stream) };
+        import.write(&[
+            b"commit refs/heads/main\ncommitter runproof <runproof@localhost> 946684800 +0000\ndata 5\nbase\n\n",
+        ])?;
+        Ok(import)
     }
 
     /// Adds one file.
@@ -163,24 +166,43 @@ impl Import {
             FileMode::Symlink => "120000",
         };
         let head = format!("M {mode} inline {}\ndata {}\n", quoted(path), bytes.len());
-        let stream = self.stream.as_mut().expect("open until finished");
-        let parts = [head.as_bytes(), bytes, b"\n"];
-        parts.iter().try_for_each(|part| stream.write_all(part)).map_err(|error| failed(&error))
+        self.write(&[head.as_bytes(), bytes, b"\n"])
     }
 
     /// Adds a submodule's commit.
     pub(super) fn submodule(&mut self, path: &str, commit: &str) -> Result<(), WorkspaceError> {
-        let stream = self.stream.as_mut().expect("open until finished");
-        stream.write_all(format!("M 160000 {commit} {}\n", quoted(path)).as_bytes()).map_err(|error| failed(&error))
+        self.write(&[format!("M 160000 {commit} {}\n", quoted(path)).as_bytes()])
     }
 
     /// Ends the commit and waits for it to be written.
     pub(super) fn finish(mut self) -> Result<(), WorkspaceError> {
-        let mut stream = self.stream.take().expect("open until finished");
-        stream.write_all(b"\ndone\n").and_then(|()| stream.flush()).map_err(|error| failed(&error))?;
-        drop(stream);
+        self.write(&[b"\ndone\n"])?;
+        let flushed = self.stream.take().expect("open until finished").flush();
         let status = self.child.wait().map_err(|error| failed(&error))?;
-        if status.success() { Ok(()) } else { Err(failed(&status)) }
+        match flushed {
+            Ok(()) if status.success() => Ok(()),
+            Ok(()) => Err(self.complaint(&status)),
+            Err(error) => Err(self.complaint(&error)),
+        }
+    }
+
+    fn write(&mut self, parts: &[&[u8]]) -> Result<(), WorkspaceError> {
+        let stream = self.stream.as_mut().expect("open until finished");
+        match parts.iter().try_for_each(|part| stream.write_all(part)) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.complaint(&error)),
+        }
+    }
+
+    /// Returns the reason that git gives, which says more than a pipe that it closed.
+    fn complaint(&mut self, otherwise: &dyn std::fmt::Display) -> WorkspaceError {
+        // Its input has ended, so it ends too.
+        self.stream = None;
+        let mut text = Vec::new();
+        if let Some(stderr) = self.child.stderr.take() {
+            stderr.take(1 << 16).read_to_end(&mut text).ok();
+        }
+        failed(&last_lines(&text, &otherwise.to_string()))
     }
 }
 
