@@ -41,6 +41,8 @@ enum Verb {
     Solve(Box<super::solve::SolveArgs>),
     /// Replays a run offline and compares every byte.
     Replay(super::replay::ReplayArgs),
+    /// Assesses a run, or several as a campaign, on the rungs 641, 274177 and 65537.
+    Check(super::check::CheckArgs),
     /// Lists the runs of the store, or the events of one run.
     Log(super::log::LogArgs),
     /// Shows a run: prompts, raw replies, edits with their codes, test results, the patch.
@@ -64,6 +66,7 @@ pub(super) fn dispatch(cli: Cli, ui: &mut Ui) -> Result<Exit, Failure> {
         Verb::Demo(args) => super::demo::demo(&args, &global, ui),
         Verb::Solve(args) => super::solve::solve(&args, &global, ui),
         Verb::Replay(args) => super::replay::replay(&args, &global, ui),
+        Verb::Check(args) => super::check::check(&args, &global, ui),
         Verb::Log(args) => super::log::log(&args, &global, ui),
         Verb::Show(args) => super::show::show(&args, &global, ui),
         Verb::Diff(args) => super::diff::diff(&args, &global, ui),

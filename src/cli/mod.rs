@@ -6,6 +6,7 @@
 
 mod access;
 mod args;
+mod check;
 mod completions;
 mod demo;
 mod diff;

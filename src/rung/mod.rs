@@ -5,6 +5,10 @@
 //! run's [`crate::transcript::Evidence`], and what a replay showed, where somebody performed one. So whoever verifies
 //! computes the same bytes again.
 
+mod course;
+mod edge;
 mod ladder;
+mod patch;
 
+pub use edge::{Replay, RunInput, assess_run};
 pub use ladder::{Basis, Criterion, Ladder, LadderError, Number, Rung, Verdict};

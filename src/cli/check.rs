@@ -1,0 +1,168 @@
+//! `check`: what a run is worth, as a ladder of rungs with their criteria.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::rung::{Ladder, Number, Replay, RunInput, Rung, Verdict, assess_run};
+use crate::store::{RunRow, Store};
+use crate::transcript::{Evidence, EvidenceError, ReplayOutcome};
+
+use super::args::Global;
+use super::replay::{read_header, replay_run};
+use super::runs::{find_run, open_store, short};
+use super::ui::{Tone, printable};
+use super::{Exit, Failure, FailureKind, Ui};
+
+/// Assesses a run, or several as a campaign, on the rungs 641, 274177 and 65537.
+///
+/// Every criterion says passed, failed or not-assessed, why, and what that rests on: recomputed from the store,
+/// replayed offline, or observed when the run was recorded. A rung passes only if all its criteria and all rungs below
+/// pass. The exit code is 0 if the rung asked for is reached, 1 if a criterion of it failed, 5 if something could not
+/// be assessed.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Run: an id, a unique prefix of one, a name, or `last`.
+    #[arg(default_value = "last")]
+    run: String,
+    /// The rung that must be reached.
+    #[arg(long, value_name = "RUNG", value_parser = parse_rung)]
+    rung: Option<Number>,
+    /// Prints the rungs as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_rung(text: &str) -> Result<Number, String> {
+    let number = text.parse().ok().and_then(Number::from_label);
+    number.ok_or_else(|| "the rungs are 641, 274177 and 65537".into())
+}
+
+pub(crate) fn check(args: &CheckArgs, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+    let store = open_store(&global.store)?;
+    let row = find_run(&store, &args.run)?;
+    let rung = check_run(&store, &row)?;
+    let wanted = args.rung.unwrap_or(Number::Edge);
+    if wanted > Number::Edge {
+        let message = format!("rung {wanted} is about a campaign, not about one run");
+        return Err(Failure::new(FailureKind::Usage, message).hint("name its runs with --runs A,B,…"));
+    }
+    let ladder = Ladder::new(vec![rung]).map_err(|error| Failure::new(FailureKind::Malformed, error))?;
+    let exit = exit_of(&ladder, wanted);
+    if args.json {
+        ui.json(&json!({"run": row.id.to_string(), "reached": ladder.reached(), "rungs": rungs_json(&ladder)}))?;
+        return Ok(exit);
+    }
+    let (instance, arm, tests) = (printable(&row.instance), printable(&row.arm), printable(&row.tests));
+    ui.data(format_args!("run {}  {instance}  {arm}  {}  {tests}", short(&store, row.id), printable(&row.model)))?;
+    print_ladder(&ladder, ui)?;
+    Ok(exit)
+}
+
+/// What a replay of a run came to, as the room `rung` wants to know it.
+pub(crate) enum Replayed {
+    /// None could be performed by this version.
+    None(String),
+    /// It could not read the recording.
+    Broken(String),
+    /// This is what it showed.
+    Outcome(Box<ReplayOutcome>),
+}
+
+impl Replayed {
+    /// Replays a run of `store` offline.
+    ///
+    /// # Errors
+    /// A store that fails.
+    pub(crate) fn perform(store: &Store, row: &RunRow) -> Result<Self, Failure> {
+        let replayed = read_header(store, row).and_then(|header| replay_run(store, row.id, &header, None, &[]));
+        match replayed {
+            Ok(outcome) => Ok(Self::Outcome(Box::new(outcome))),
+            Err(failure) => match failure.kind {
+                FailureKind::Below => Ok(Self::None(failure.message)),
+                FailureKind::Malformed => Ok(Self::Broken(failure.message)),
+                _ => Err(failure),
+            },
+        }
+    }
+
+    /// Returns it in the room's own words.
+    pub(crate) fn seen(&self) -> Replay<'_> {
+        match self {
+            Self::None(reason) => Replay::None(reason),
+            Self::Broken(reason) => Replay::Broken(reason),
+            Self::Outcome(outcome) => Replay::Outcome(outcome),
+        }
+    }
+}
+
+/// Assesses rung 641 of one run of a store, replay included.
+///
+/// # Errors
+/// A store that fails, or holds bytes that are not what their digests say.
+pub(crate) fn check_run(store: &Store, row: &RunRow) -> Result<Rung, Failure> {
+    let evidence = Evidence::of_run(store, row.id).map_err(evidence_failure)?;
+    let replayed = Replayed::perform(store, row)?;
+    let roots = row.raw_root.zip(row.canonical_root).map(|(raw, canonical)| [raw, canonical]);
+    Ok(assess_run(&RunInput { evidence: &evidence, roots, replay: replayed.seen() }))
+}
+
+/// Returns how evidence that cannot be read shows on the terminal.
+pub(crate) fn evidence_failure(error: EvidenceError) -> Failure {
+    match error {
+        EvidenceError::Store(error) => error.into(),
+        EvidenceError::Io { .. } => Failure::new(FailureKind::Environment, error),
+        error => Failure::new(FailureKind::Malformed, error),
+    }
+}
+
+/// Returns the exit code: the rungs up to `wanted` decide.
+pub(crate) fn exit_of(ladder: &Ladder, wanted: Number) -> Exit {
+    let up_to: Vec<Verdict> = ladder.rungs().iter().filter(|rung| rung.number() <= wanted).map(Rung::result).collect();
+    match ladder.rung(wanted).map(Rung::result) {
+        Some(Verdict::Passed) => Exit::Sound,
+        _ if up_to.contains(&Verdict::Failed) => Exit::Wanting,
+        _ => Exit::Below,
+    }
+}
+
+/// Returns the rungs as JSON.
+pub(crate) fn rungs_json(ladder: &Ladder) -> Vec<Value> {
+    ladder.rungs().iter().map(|rung| json!(rung)).collect()
+}
+
+/// Prints a ladder for a person, the lowest rung first.
+pub(crate) fn print_ladder(ladder: &Ladder, ui: &mut Ui) -> Result<(), Failure> {
+    for rung in ladder.rungs() {
+        let name = match rung.number() {
+            Number::Edge => "edge sanity",
+            Number::Stress => "stress",
+            Number::Full => "full",
+        };
+        let passed = rung.criteria().iter().filter(|criterion| criterion.verdict == Verdict::Passed).count();
+        let (verdict, of) = (toned(rung.result(), ui), rung.criteria().len());
+        let head = ui.tone(Tone::Strong, &format!("{:>6}  {name:<12}", rung.number().label()));
+        ui.data(format_args!("{head}  {verdict}  {passed} of {of} criteria"))?;
+        let width = rung.criteria().iter().map(|criterion| criterion.name.len()).max().unwrap_or_default();
+        for criterion in rung.criteria() {
+            let name = printable(&criterion.name);
+            let (verdict, basis) = (toned(criterion.verdict, ui), ui.tone(Tone::Dim, criterion.basis.word()));
+            let pad = " ".repeat("recomputed".len() - criterion.basis.word().len());
+            ui.data(format_args!("        {verdict}  {name:<width$}  {basis}{pad}  {}", printable(&criterion.reason)))?;
+        }
+    }
+    let reached = match ladder.reached() {
+        Some(number) => format!("reached: {number}"),
+        None => "reached: no rung".into(),
+    };
+    ui.data(reached)
+}
+
+fn toned(verdict: Verdict, ui: &Ui) -> String {
+    let tone = match verdict {
+        Verdict::Passed => Tone::Good,
+        Verdict::Failed => Tone::Bad,
+        Verdict::NotAssessed => Tone::Dim,
+    };
+    let pad = " ".repeat("not-assessed".len() - verdict.word().len());
+    format!("{}{pad}", ui.tone(tone, verdict.word()))
+}

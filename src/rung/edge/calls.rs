@@ -1,0 +1,42 @@
+//! How models were asked: greedy and seeded, or graded as not being so.
+
+use serde_json::Value;
+
+use super::{Finding, counted};
+use crate::model::{Grade, Reply, Request};
+use crate::rung::course::{Attempt, Course, digest_of};
+
+/// Every call asks for greedy decoding and carries a seed; where the provider took less than that, the grade says so.
+pub(super) fn calls_greedy(course: &Course<'_>) -> Finding {
+    if course.attempts.is_empty() {
+        return Finding::unknown("no model was called");
+    }
+    let (mut graded, mut evidence) = (0, Vec::new());
+    for attempt in &course.attempts {
+        match greedy(course, attempt) {
+            Ok(grade) => graded += usize::from(grade < Grade::Seeded),
+            Err(reason) => return Finding::failed(format!("event {}: {reason}", attempt.call.position)),
+        }
+        evidence.extend(digest_of(attempt.call, "request"));
+    }
+    let calls = course.attempts.len();
+    let reason = match graded {
+        0 => format!("{}, each greedy and seeded", counted(calls, "call")),
+        _ => format!("{}, asked greedy and seeded; for {graded} the provider promises less", counted(calls, "call")),
+    };
+    Finding::passed(reason).on(evidence).figure("calls", calls).figure("graded_below_seeded", graded)
+}
+
+fn greedy(course: &Course<'_>, attempt: &Attempt<'_>) -> Result<Grade, String> {
+    let bytes = course.body(attempt.call, "request")?;
+    let value: Value = serde_json::from_slice(&bytes).map_err(|_| "the request is no JSON")?;
+    if value.pointer("/sampling/seed").is_none_or(|seed| !seed.is_u64()) {
+        return Err("the call has no seed".into());
+    }
+    let request = Request::from_bytes(&bytes).map_err(|error| error.to_string())?;
+    if !request.sampling.is_greedy() {
+        return Err("the call samples: its settings are not the greedy ones".into());
+    }
+    let reply = course.body(attempt.call, "canonical")?;
+    Ok(Reply::from_bytes(&reply).map_err(|error| error.to_string())?.grade)
+}

@@ -1,0 +1,103 @@
+//! Rung 641, edge sanity: one run holds together. A criterion is a function of the same name.
+
+mod calls;
+mod ending;
+mod files;
+mod replies;
+mod trees;
+mod whole;
+
+use super::course::Course;
+use super::ladder::{Basis, Criterion, Number, Rung, Verdict};
+use crate::canon::Sha256;
+use crate::transcript::{Evidence, ReplayOutcome};
+
+/// What is known of a replay of the run.
+#[derive(Debug, Clone, Copy)]
+pub enum Replay<'a> {
+    /// None was performed, and why.
+    None(&'a str),
+    /// It could not read the recording, and why.
+    Broken(&'a str),
+    /// This is what it showed.
+    Outcome(&'a ReplayOutcome),
+}
+
+/// What a run is judged by.
+#[derive(Clone, Copy)]
+pub struct RunInput<'a> {
+    /// Its manifest and blobs.
+    pub evidence: &'a Evidence<'a>,
+    /// The raw and the canonical root that somebody wrote down: the store's row, or a certificate.
+    pub roots: Option<[Sha256; 2]>,
+    /// What a replay showed.
+    pub replay: Replay<'a>,
+}
+
+/// Assesses rung 641 of a run.
+pub fn assess_run(input: &RunInput<'_>) -> Rung {
+    let course = Course::read(input.evidence);
+    let mut criteria = vec![whole::transcript_complete(input, course.as_ref().err().map(String::as_str))];
+    let named: [(&str, Basis, Assess); 8] = [
+        ("replies-reparse", Basis::Recomputed, replies::replies_reparse),
+        ("edits-reapply", Basis::Recomputed, trees::edits_reapply),
+        ("files-intact", Basis::Recomputed, files::files_intact),
+        ("attempts-pristine", Basis::Observed, trees::attempts_pristine),
+        ("calls-greedy", Basis::Recomputed, calls::calls_greedy),
+        ("final-patch", Basis::Recomputed, ending::final_patch),
+        ("patch-accepted", Basis::Observed, ending::patch_accepted),
+        ("outcome-follows", Basis::Recomputed, ending::outcome_follows),
+    ];
+    for (name, basis, assess) in named {
+        criteria.push(match &course {
+            Ok(course) => assess(course).criterion(name, basis),
+            Err(_) => Finding::unknown("the transcript's events are not in order").criterion(name, basis),
+        });
+    }
+    criteria.push(whole::replay_equal(input));
+    Rung::new(Number::Edge, None, criteria)
+}
+
+type Assess = fn(&Course<'_>) -> Finding;
+
+/// What a criterion found, before it has its name.
+struct Finding {
+    verdict: Verdict,
+    reason: String,
+    evidence: Vec<Sha256>,
+    figures: Vec<(&'static str, u64)>,
+}
+
+impl Finding {
+    fn passed(reason: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Passed, reason: reason.into(), evidence: Vec::new(), figures: Vec::new() }
+    }
+
+    fn failed(reason: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Failed, ..Self::passed(reason) }
+    }
+
+    fn unknown(reason: impl Into<String>) -> Self {
+        Self { verdict: Verdict::NotAssessed, ..Self::passed(reason) }
+    }
+
+    fn on(mut self, evidence: impl IntoIterator<Item = Sha256>) -> Self {
+        self.evidence.extend(evidence);
+        self
+    }
+
+    fn figure(mut self, name: &'static str, value: usize) -> Self {
+        self.figures.push((name, value as u64));
+        self
+    }
+
+    fn criterion(self, name: &str, basis: Basis) -> Criterion {
+        let criterion = Criterion::new(name, self.verdict, basis, self.reason, &self.evidence);
+        self.figures.into_iter().fold(criterion, |criterion, (name, value)| criterion.figure(name, value))
+    }
+}
+
+/// Returns "1 thing" or "N things".
+fn counted(number: usize, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}

@@ -1,0 +1,47 @@
+//! The transcript as a whole: nothing missing, nothing changed, and the same again in a replay.
+
+use super::{Finding, Replay, RunInput, counted};
+use crate::canon::Sha256;
+use crate::rung::ladder::{Basis, Criterion};
+
+/// Every body is there with its digests, the roots are the ones written down, and the events are in order to the end.
+pub(super) fn transcript_complete(input: &RunInput<'_>, disorder: Option<&str>) -> Criterion {
+    let evidence = input.evidence;
+    let found = [evidence.roots().raw(), evidence.roots().canonical()];
+    let finding = match (evidence.check_bodies(), input.roots, disorder) {
+        (Err(error), ..) => Finding::failed(error.to_string()),
+        (Ok(_), Some(roots), _) if roots != found => {
+            Finding::failed(format!("the roots are {} and {}, not the ones that were written down", found[0], found[1]))
+        }
+        (Ok(_), _, Some(disorder)) => Finding::failed(disorder),
+        (Ok(bodies), ..) => {
+            let events = evidence.entries().len();
+            let reason = format!(
+                "{} and {}, every digest and both roots computed",
+                counted(events, "event"),
+                counted(bodies, "blob")
+            );
+            Finding::passed(reason).figure("events", events)
+        }
+    };
+    finding.on([Sha256::of(evidence.manifest())]).criterion("transcript-complete", Basis::Recomputed)
+}
+
+/// A replay without network and model came to the same bytes.
+pub(super) fn replay_equal(input: &RunInput<'_>) -> Criterion {
+    let roots = input.evidence.roots();
+    let finding = match input.replay {
+        Replay::None(reason) => Finding::unknown(reason),
+        Replay::Broken(reason) => Finding::failed(format!("the replay cannot read the recording: {reason}")),
+        Replay::Outcome(outcome) => match &outcome.divergence {
+            Some(found) => {
+                Finding::failed(format!("the replay differs at event {} ({}), {}", found.event, found.kind, found.what))
+            }
+            None if [outcome.raw_root, outcome.canonical_root] != [roots.raw(), roots.canonical()] => {
+                Finding::failed("the replay was of another transcript")
+            }
+            None => Finding::passed(format!("{}, equal to the byte", counted(outcome.events as usize, "event"))),
+        },
+    };
+    finding.on([Sha256::of(input.evidence.manifest())]).criterion("replay-equal", Basis::Replayed)
+}
