@@ -112,6 +112,7 @@ fn check(
         env: instance.test_env.clone(),
         environment: Some(name.clone()),
         generated: generated_files(repo, &instance.version),
+        included: instance.included.clone(),
         timeout_seconds: instance.timeout_seconds.unwrap_or(600),
         log_cap: 64 << 20,
         tree,

@@ -70,9 +70,18 @@ impl From<WorkspaceError> for Failure {
             WorkspaceError::RepositoryUnknown { .. } => {
                 Some("clone it and say where with --repos DIR, or --repos NAME=PATH")
             }
-            WorkspaceError::NotARepository(_) => Some("name a git repository, or a folder of clones"),
+            WorkspaceError::NotARepository(_) => {
+                Some("name a git repository (`git init && git add -A && git commit` makes one), or a folder of clones")
+            }
+            WorkspaceError::NotTheTop { .. } => {
+                Some("name its top folder with --repo, and begin the test command with `cd FOLDER &&`")
+            }
+            WorkspaceError::NoCommit(_) => Some("commit the code first: a run starts from a commit"),
+            WorkspaceError::Patch(_) => Some("the patch was made for another state of the files"),
             WorkspaceError::CommitUnknown { .. } => Some("fetch the repository's full history"),
-            WorkspaceError::Dirty { .. } => Some("commit or stash the changes, or name a base commit"),
+            WorkspaceError::Dirty { .. } => {
+                Some("commit or stash the changes, or leave them out on purpose by naming a base commit (--base HEAD)")
+            }
             WorkspaceError::NotUtf8(_) => Some("files whose names are not UTF-8 are not supported"),
             WorkspaceError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => Some(FREE),
             WorkspaceError::Git { .. } => Some("see what git says; check free space and permissions beside the store"),

@@ -26,7 +26,7 @@ pub use parse::{Parser, report};
 pub use report::{Status, TestReport};
 pub use request::TestRequest;
 pub use run::run;
-pub use sandbox::{ENVIRONMENT, Sandbox, WORKTREE};
+pub use sandbox::{ENVIRONMENT, Place, Sandbox, WORKTREE};
 pub use shim::Limits;
 pub use verdict::{Expected, GreenVerdict, RedVerdict, green, red};
 

@@ -21,6 +21,9 @@ pub struct TestRequest {
     /// Files that the project's own build would generate, by path: there for the run where the tree has none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub generated: BTreeMap<String, String>,
+    /// Folders that the tree does not hold and the run needs, such as installed packages, each with its content's digest.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub included: BTreeMap<String, Blake3>,
     /// Wall time after which everything is killed, in seconds.
     pub timeout_seconds: u32,
     /// Bytes of output after which everything is killed.
@@ -57,6 +60,7 @@ mod tests {
             env: BTreeMap::from([("PYTHONPATH".into(), "{worktree}/src".into())]),
             environment: None,
             generated: BTreeMap::new(),
+            included: BTreeMap::new(),
             timeout_seconds: 60,
             log_cap: 1 << 20,
             tree: Blake3::of(b"tree"),

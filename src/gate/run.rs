@@ -11,8 +11,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::sandbox::{ENVIRONMENT, HOME, Sandbox, TEMP, WORKTREE};
-use super::shim::{Mounts, Plan, Report, SHIM_VERB};
+use super::sandbox::{ENVIRONMENT, HOME, Place, Sandbox, TEMP, WORKTREE};
+use super::shim::{Mounts, Plan, Report, SHIM_VERB, Shown};
 use super::{Exceeded, Execution, GateError, TestRequest};
 use crate::canon::tree::is_safe_path;
 
@@ -109,6 +109,10 @@ fn plan(
         ("TZ", "UTC"),
         ("PYTHONHASHSEED", "0"),
         ("PYTHONDONTWRITEBYTECODE", "1"),
+        // Without a network the tools of packages had better say at once what they lack.
+        ("CARGO_NET_OFFLINE", "true"),
+        ("GOPROXY", "off"),
+        ("GOTOOLCHAIN", "local"),
     ] {
         env.insert(name.to_owned(), value.to_owned());
     }
@@ -124,7 +128,17 @@ fn plan(
     if request.command.contains('\0') {
         return Err(GateError::Setup("the test command holds a NUL byte".to_owned()));
     }
+    let is_there = |wanted: &String| {
+        sandbox.shown.iter().any(|(_, place)| matches!(place, Place::Worktree(path) if path == wanted))
+    };
+    if let Some(path) = request.included.keys().find(|path| !is_safe_path(path) || !is_there(path)) {
+        return Err(GateError::Setup(format!("the folder {path:?}, which the tests need, is not here")));
+    }
+    let shown = shown(sandbox, &tree, &home)?;
     let mut readable = sandbox.readable.clone();
+    if !inside {
+        readable.extend(shown.iter().map(|shown| PathBuf::from(&shown.source)));
+    }
     readable.extend(environment.into_iter().flat_map(interpreter_roots));
     let readable = readable.iter().map(|path| text(path)).collect::<Result<Vec<_>, _>>()?;
     let environment = environment.map(text).transpose()?;
@@ -140,6 +154,7 @@ fn plan(
             (Some(environment), false) => readable.iter().cloned().chain([environment.clone()]).collect(),
             _ => readable.clone(),
         },
+        shown,
         mounts: match inside {
             true => Some(Mounts {
                 root: text(&folder.join("root"))?,
@@ -151,6 +166,18 @@ fn plan(
         },
         limits: sandbox.limits,
     })
+}
+
+/// Returns the folders of the host that are shown, by their places as the command sees them.
+fn shown(sandbox: &Sandbox, tree: &str, home: &str) -> Result<Vec<Shown>, GateError> {
+    let shown = sandbox.shown.iter().map(|(folder, place)| {
+        let target = match place {
+            Place::Worktree(path) => format!("{tree}/{path}"),
+            Place::Home(path) => format!("{home}/{path}"),
+        };
+        Ok(Shown { source: text(folder)?, target })
+    });
+    shown.collect()
 }
 
 /// Starts the shim with a plan and waits for the end of the command, the time limit or the log cap.

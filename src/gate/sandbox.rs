@@ -30,7 +30,17 @@ pub struct Sandbox {
     pub(super) path: String,
     pub(super) unshare: Option<PathBuf>,
     pub(super) readable: Vec<PathBuf>,
+    pub(super) shown: Vec<(PathBuf, Place)>,
     pub(super) limits: Limits,
+}
+
+/// Where a folder of the host is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// Below the worktree, by its path there.
+    Worktree(String),
+    /// Below the private home folder, by its path there.
+    Home(String),
 }
 
 impl Sandbox {
@@ -49,7 +59,8 @@ impl Sandbox {
         let readable = install_roots(path);
         let path = path.to_string_lossy().into_owned();
         let limits = Limits::default();
-        let mut sandbox = Self { level: Level::None, shim, scratch, path, unshare, readable, limits };
+        let shown = Vec::new();
+        let mut sandbox = Self { level: Level::None, shim, scratch, path, unshare, readable, shown, limits };
         let mut refused = Vec::new();
         let levels = match &wanted {
             Some(level) => std::slice::from_ref(level),
@@ -88,6 +99,10 @@ impl Sandbox {
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+    /// Shows runs one more folder of the host at another place; what they write there stays in memory, or is refused.
+    #[must_use]
+    pub fn with_shown(mut self, folder: &Path, place: Place) -> Self {
+        self.shown.push((folder.to_owned(), place));
         self
     }
 
@@ -139,7 +154,7 @@ pub(super) fn find(program: &str, path: &OsStr) -> Option<PathBuf> {
 
 /// Returns what must be readable so that programs of the search path work: for `X/bin` outside the system, `X`.
 ///
-/// A `bin` directly in a home folder, or in `.local`, stands for itself: what lies beside it is private.
+/// A `bin` directly in a home folder, in `.local` or `.cargo`, stands for itself: what lies beside it is private.
 fn install_roots(path: &OsStr) -> Vec<PathBuf> {
     let mut roots: Vec<PathBuf> = std::env::split_paths(path)
         .filter(|folder| folder.is_absolute() && folder.is_dir())
@@ -152,6 +167,7 @@ fn install_roots(path: &OsStr) -> Vec<PathBuf> {
                 let name = parent.file_name().unwrap_or_default().to_string_lossy();
                 parent.parent().is_some()
                     && name != ".local"
+                    && name != ".cargo"
                     && (!is_home || name.starts_with('.') || parent.components().count() > 3)
             });
             match parent {

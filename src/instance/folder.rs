@@ -120,6 +120,7 @@ pub(super) fn load(folder: &Path) -> Result<Instance, InstanceError> {
         env: settings.env,
         env_python: settings.env_python,
         env_packages: settings.env_packages,
+        included: BTreeMap::new(),
         mirror: None,
         version: settings.version,
         timeout_seconds: settings.timeout_seconds,
@@ -162,7 +163,8 @@ fn repository(folder: &Path, settings: &Settings) -> Result<Repository, Wrong> {
     }
 }
 
-fn read_text(file: &Path) -> Result<String, InstanceError> {
+/// Reads a text of this house's size.
+pub(super) fn read_text(file: &Path) -> Result<String, InstanceError> {
     let place = || Place::of(file);
     let unreadable = |e: std::io::Error| InstanceError::Unreadable { place: place(), reason: e.to_string() };
     if fs::metadata(file).map_err(unreadable)?.len() > TEXT_LIMIT {

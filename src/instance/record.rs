@@ -32,6 +32,8 @@ struct Record {
     env: Option<String>,
     env_python: Option<String>,
     env_packages: Vec<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    included: BTreeMap<String, canon::Blake3>,
     mirror: Option<String>,
     version: String,
     timeout_seconds: Option<u32>,
@@ -98,6 +100,7 @@ impl Instance {
             env: i.env,
             env_python: i.env_python,
             env_packages: i.env_packages,
+            included: i.included,
             mirror: i.mirror,
             version: i.version,
             timeout_seconds: i.timeout_seconds,
@@ -115,6 +118,9 @@ impl Instance {
     /// Anything but the canonical bytes of an instance.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, InstanceError> {
         let r: Record = canon::json::from_bytes(bytes).map_err(|e| InstanceError::Record(e.to_string()))?;
+        if let Some(path) = r.included.keys().find(|path| !is_safe_path(path)) {
+            return Err(InstanceError::Record(format!("the included folder's path {path:?} is not safe")));
+        }
         Ok(Self {
             id: r.id,
             repository: match r.repository {
@@ -143,6 +149,7 @@ impl Instance {
             env: r.env,
             env_python: r.env_python,
             env_packages: r.env_packages,
+            included: r.included,
             mirror: r.mirror,
             version: r.version,
             timeout_seconds: r.timeout_seconds,
@@ -208,6 +215,7 @@ mod tests {
             env: None,
             env_python: None,
             env_packages: Vec::new(),
+            included: BTreeMap::from([("node_modules".into(), canon::Blake3::of(b"x"))]),
             mirror: None,
             version: String::new(),
             timeout_seconds: Some(60),
@@ -235,7 +243,13 @@ mod tests {
     fn hostile_records_are_refused() {
         let bytes = instance(Repository::Path(PathBuf::new())).to_bytes();
         let text = String::from_utf8(bytes).unwrap();
-        for (from, to) in [("a.py", "../a.py"), ("00ff10", "00FF10"), ("00ff10", "00ff1"), ("\"hints\"", "\"hinds\"")] {
+        for (from, to) in [
+            ("a.py", "../a.py"),
+            ("node_modules", "../node_modules"),
+            ("00ff10", "00FF10"),
+            ("00ff10", "00ff1"),
+            ("\"hints\"", "\"hinds\""),
+        ] {
             assert!(Instance::from_bytes(text.replace(from, to).as_bytes()).is_err(), "{to}");
         }
     }

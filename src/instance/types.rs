@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::canon::Blake3;
+
 /// Says where the code under repair comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Repository {
@@ -63,6 +65,8 @@ pub struct Instance {
     pub env_python: Option<String>,
     /// Pinned requirements of the environment.
     pub env_packages: Vec<String>,
+    /// Folders beside the tree that the tests need (installed packages), by path, each with its content's digest.
+    pub included: BTreeMap<String, Blake3>,
     /// Name of the clone's folder, where it differs from the repository's name.
     pub mirror: Option<String>,
     /// The project's version, which picks the right test runner in older data sets; may be empty.

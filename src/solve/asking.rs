@@ -34,6 +34,7 @@ impl<'l> Solver<'_, 'l> {
             env: self.instance.test_env.clone(),
             environment: self.environment_name()?,
             generated: generated_files(repository_name(self.instance), &self.instance.version),
+            included: self.instance.included.clone(),
             timeout_seconds: self.instance.timeout_seconds.unwrap_or(self.options.timeout_seconds),
             log_cap: LOG_CAP,
             tree,

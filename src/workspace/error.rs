@@ -37,6 +37,17 @@ pub enum WorkspaceError {
     /// A path that should hold a repository and does not.
     #[error("{} is not a git repository", .0.display())]
     NotARepository(PathBuf),
+    /// A folder inside a work tree where its top folder is wanted.
+    #[error("{} is inside the repository {}", .path.display(), .top.display())]
+    NotTheTop {
+        /// The folder given.
+        path: PathBuf,
+        /// The top folder.
+        top: PathBuf,
+    },
+    /// A repository in which nothing was committed yet.
+    #[error("{} has no commit yet", .0.display())]
+    NoCommit(PathBuf),
     /// A commit that the repository does not hold.
     #[error("commit {commit} is not in {}", .origin.display())]
     CommitUnknown {

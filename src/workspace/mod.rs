@@ -14,6 +14,7 @@ mod origin;
 mod rank;
 mod repos;
 mod scan;
+mod user;
 mod worktree;
 
 pub use error::WorkspaceError;
@@ -21,4 +22,5 @@ pub use git::Git;
 pub use origin::Origin;
 pub use rank::{Query, Ranked, rank};
 pub use repos::Repos;
+pub use user::UserRepository;
 pub use worktree::{MAX_READ, Recovery, Worktree};

@@ -16,6 +16,9 @@ pub enum Origin {
     Folder(PathBuf),
 }
 
+/// What this program leaves in a repository, and the file that configures it, say nothing about the code.
+const OURS: [&str; 2] = ["?? .runproof/", "?? runproof.toml"];
+
 /// Returns the id of the commit asked for, or of the last one if nothing is uncommitted.
 pub(super) fn resolve(git: &Git, origin: &Path, folder: &Path, commit: Option<&str>) -> Result<String, WorkspaceError> {
     let name = commit.unwrap_or("HEAD");
@@ -23,15 +26,17 @@ pub(super) fn resolve(git: &Git, origin: &Path, folder: &Path, commit: Option<&s
     let mut command = git.command();
     command.arg("--git-dir").arg(folder).args(["rev-parse", "--verify", "--quiet", "--end-of-options"]);
     let id = git.line("find the commit", command.arg(format!("{name}^{{commit}}"))).map_err(|_| unknown())?;
-    let is_bare = folder.file_name().is_none_or(|name| name != ".git");
-    if commit.is_none() && !is_bare {
+    let mut is_bare = git.command();
+    is_bare.arg("--git-dir").arg(folder).args(["rev-parse", "--is-bare-repository"]);
+    if commit.is_none() && git.line("look for a work tree", &mut is_bare)? == "false" {
         let mut command = git.command();
         command.arg("-C").arg(origin.canonicalize().as_deref().unwrap_or(origin));
         let status = git.run("look for changes", command.args(["status", "--porcelain", "-z"]), b"")?;
         let changed: Vec<String> = status
             .split(|&byte| byte == 0)
-            .filter_map(|line| Some(String::from_utf8_lossy(line.get(3..)?).into_owned()))
-            .filter(|path| path != ".runproof/")
+            .map(|line| String::from_utf8_lossy(line).into_owned())
+            .filter(|line| !OURS.contains(&line.as_str()))
+            .filter_map(|line| Some(line.get(3..)?.to_owned()))
             .collect();
         if !changed.is_empty() {
             let more = if changed.len() > 3 { format!(" and {} more", changed.len() - 3) } else { String::new() };

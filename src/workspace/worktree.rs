@@ -319,7 +319,7 @@ impl Worktree {
     }
 }
 
-fn as_patch_error(error: WorkspaceError) -> WorkspaceError {
+pub(super) fn as_patch_error(error: WorkspaceError) -> WorkspaceError {
     match error {
         WorkspaceError::Git { message, .. } => WorkspaceError::Patch(message),
         other => other,

@@ -65,6 +65,7 @@ fn request(command: &str) -> TestRequest {
         env: BTreeMap::new(),
         environment: None,
         generated: BTreeMap::new(),
+        included: BTreeMap::new(),
         timeout_seconds: 60,
         log_cap: 1 << 20,
         tree: Blake3::of(b""),

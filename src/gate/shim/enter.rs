@@ -30,6 +30,9 @@ pub(super) fn enter() -> Result<Report, String> {
     std::io::stdin().lock().read_to_string(&mut line).map_err(|error| format!("the shim got no plan: {error}"))?;
     let plan = Plan::from_line(&line)?;
     generate(&plan).map_err(|error| format!("a generated file cannot be written: {error}"))?;
+    if plan.mounts.is_none() {
+        link(&plan).map_err(|error| format!("a folder cannot be shown: {error}"))?;
+    }
     rustix::process::setsid().map_err(|error| format!("no session of its own: {error}"))?;
     // In a namespace of its own the kernel counts from zero, elsewhere all processes of the user.
     let others = if plan.level.has_namespaces() { 0 } else { threads_of_user() };
@@ -61,6 +64,18 @@ fn generate(plan: &Plan) -> std::io::Result<()> {
         if fs::symlink_metadata(&path).is_err() {
             fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
             fs::write(path, text)?;
+        }
+    }
+    Ok(())
+}
+
+/// Links to the folders that a run with a file system of its own would have mounted; restoring the tree removes them.
+fn link(plan: &Plan) -> std::io::Result<()> {
+    for shown in &plan.shown {
+        let target = Path::new(&shown.target);
+        fs::create_dir_all(target.parent().unwrap_or(Path::new("/")))?;
+        if fs::symlink_metadata(target).is_err() {
+            std::os::unix::fs::symlink(&shown.source, target)?;
         }
     }
     Ok(())

@@ -15,7 +15,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 pub use plan::Limits;
-pub(super) use plan::{Mounts, Plan, Report};
+pub(super) use plan::{Mounts, Plan, Report, Shown};
 
 /// The hidden verb that starts a stage.
 pub(super) const SHIM_VERB: &str = "__shim";

@@ -66,6 +66,12 @@ pub(super) fn put_together(mounts: &Mounts, plan: &Plan) -> Result<bool, String>
     if let Some(worktree) = &mounts.worktree {
         in_memory = show_worktree(root, Path::new(worktree)).map_err(|error| format!("the worktree: {error}"))?;
     }
+    for (number, shown) in (1..).zip(&plan.shown) {
+        let (source, target) = (Path::new(&shown.source), below(root, &shown.target));
+        let done = lay_over(root, number, source, &target)
+            .and_then(|in_memory| if in_memory { Ok(()) } else { show(source, &target) });
+        step(&shown.target, done)?;
+    }
     // What is shown holds the layers itself; nobody else needs to see them.
     step("the layers", unmount(root.join(LAYERS), UnmountFlags::DETACH).map_err(io::Error::from))?;
     step("the new root", enter_root(root))?;
@@ -81,7 +87,7 @@ fn layers(root: &Path, limits: &Limits) -> io::Result<()> {
     // The watcher ends the run at the limit; the kernel's own bound, a little higher, is for what is faster than it.
     let (bytes, files) = (limits.written_bytes + SLACK, limits.written_files + 1000);
     tmpfs(&layers, &format!("mode=0755,size={bytes},nr_inodes={files}"))?;
-    for (name, mode) in [("lower", 0o755), ("upper", 0o755), ("work", 0o755), ("temp", 0o1777), ("home", 0o755)] {
+    for (name, mode) in [("temp", 0o1777), ("home", 0o755)] {
         folder(&layers.join(name))?;
         fs::set_permissions(layers.join(name), fs::Permissions::from_mode(mode))?;
     }
@@ -214,21 +220,31 @@ fn processes(root: &Path, limits: &Limits) -> io::Result<()> {
 /// Says whether writes stay in memory.
 fn show_worktree(root: &Path, worktree: &Path) -> io::Result<bool> {
     let target = below(root, WORKTREE);
-    folder(&target)?;
-    let layers = root.join(LAYERS);
-    mount_bind(worktree, layers.join("lower"))?;
-    let overlay = ["lowerdir", "upperdir", "workdir"].iter().zip(["lower", "upper", "work"]);
-    let options: Vec<String> =
-        overlay.map(|(option, name)| format!("{option}={}", layers.join(name).display())).collect();
-    let options = CString::new(options.join(",") + ",userxattr")?;
-    let flags = MountFlags::NOSUID | MountFlags::NODEV;
-    // The path of a layer could hold a character that means something in the options.
-    let plain = !layers.to_string_lossy().contains([',', ':', '\\', '"']);
-    let in_memory = plain && mount("overlay", &target, "overlay", flags, options.as_c_str()).is_ok();
-    unmount(layers.join("lower"), UnmountFlags::DETACH)?;
+    let in_memory = lay_over(root, 0, worktree, &target)?;
     if !in_memory {
         mount_bind(worktree, &target)?;
     }
+    Ok(in_memory)
+}
+
+/// Shows `source` at `target` with a layer in memory for what is written; `false` where that cannot be had.
+fn lay_over(root: &Path, number: u32, source: &Path, target: &Path) -> io::Result<bool> {
+    folder(target)?;
+    let own = root.join(LAYERS).join(number.to_string());
+    for name in ["lower", "upper", "work"] {
+        folder(&own.join(name))?;
+    }
+    fs::set_permissions(own.join("upper"), fs::Permissions::from_mode(0o755))?;
+    mount_bind_recursive(source, own.join("lower"))?;
+    let overlay = ["lowerdir", "upperdir", "workdir"].iter().zip(["lower", "upper", "work"]);
+    let options: Vec<String> =
+        overlay.map(|(option, name)| format!("{option}={}", own.join(name).display())).collect();
+    let options = CString::new(options.join(",") + ",userxattr")?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    // The path of a layer could hold a character that means something in the options.
+    let plain = !own.to_string_lossy().contains([',', ':', '\\', '"']);
+    let in_memory = plain && mount("overlay", target, "overlay", flags, options.as_c_str()).is_ok();
+    unmount(own.join("lower"), UnmountFlags::DETACH)?;
     Ok(in_memory)
 }
 

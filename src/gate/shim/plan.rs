@@ -27,6 +27,8 @@ pub(in crate::gate) struct Plan {
     pub(in crate::gate) measured: Vec<String>,
     /// Folders beside the system's that it may read, as it sees them.
     pub(in crate::gate) readable: Vec<String>,
+    /// Folders of the host that lie at another place for the command.
+    pub(in crate::gate) shown: Vec<Shown>,
     /// The file system to put together, with namespaces.
     pub(in crate::gate) mounts: Option<Mounts>,
     /// Limits of each process.
@@ -45,6 +47,16 @@ pub(in crate::gate) struct Mounts {
     pub(in crate::gate) environment: Option<String>,
     /// Folders to show at their own paths.
     pub(in crate::gate) readable: Vec<String>,
+}
+
+/// A folder of the host at a place of its own: in memory where written to, or a link where there are no namespaces.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::gate) struct Shown {
+    /// Where it is on the host.
+    pub(in crate::gate) source: String,
+    /// Where the command sees it.
+    pub(in crate::gate) target: String,
 }
 
 /// What a run may use.
@@ -114,6 +126,7 @@ impl Plan {
             writable: Vec::new(),
             measured: Vec::new(),
             readable: Vec::new(),
+            shown: Vec::new(),
             mounts: level.has_namespaces().then_some(mounts),
             limits: *limits,
         }
