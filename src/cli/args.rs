@@ -28,6 +28,9 @@ pub(crate) struct Global {
         env = "RUNPROOF_STORE"
     )]
     pub(crate) store: PathBuf,
+    /// Defaults for the options; without it `runproof.toml` in the working folder, where there is one.
+    #[arg(long, global = true, value_name = "FILE", env = "RUNPROOF_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
     /// Says only what was asked for, warnings and errors.
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,

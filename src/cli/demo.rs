@@ -118,10 +118,13 @@ fn one(
     };
     let model = open_model(&name, models)?;
     begin_run(store, run, &format!("demo {}", instance.id), &instance, &options)?;
-    let workbench = WorkbenchArgs { repos: Vec::new(), environments: PathBuf::new(), sandbox: args.sandbox };
+    let workbench =
+        WorkbenchArgs { repos: Vec::new(), repo: None, environments: PathBuf::new(), sandbox: args.sandbox };
     let mut workbench = Workbench::set_up(&instance, &workbench, &folder, ui)?;
     let job = Job { run, instance: &instance, options: &options, resumed: false };
+    super::interrupt::watch(run, folder.clone(), false)?;
     let recorded = record(&job, workbench.live(vec![model]), store, ui);
+    super::interrupt::done();
     workbench.tear_down(ui);
     let _ = std::fs::remove_dir_all(&source);
     let (outcome, roots) = recorded?;

@@ -20,6 +20,10 @@ pub enum Exit {
     Below = 5,
     /// An error of this program.
     Internal = 70,
+    /// Ended by Ctrl-C (128 + SIGINT); what was recorded is kept.
+    Interrupted = 130,
+    /// Ended by SIGTERM (128 + SIGTERM); what was recorded is kept.
+    Terminated = 143,
 }
 
 impl From<Exit> for ExitCode {

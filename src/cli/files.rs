@@ -15,6 +15,7 @@ use super::{Failure, FailureKind};
 /// Where the files of a run went.
 pub(crate) struct Reports {
     pub(crate) report: PathBuf,
+    pub(crate) patch: PathBuf,
     pub(crate) predictions: PathBuf,
 }
 
@@ -35,7 +36,7 @@ pub(crate) fn write(folder: &Path, job: &Job<'_>, outcome: &Outcome, roots: &Roo
         "model_patch": String::from_utf8_lossy(&outcome.patch),
     });
     replace_line(&predictions, &job.instance.id, &line).map_err(|error| cannot(&predictions, &error))?;
-    Ok(Reports { report, predictions })
+    Ok(Reports { report, patch, predictions })
 }
 
 fn model_name(job: &Job<'_>) -> String {

@@ -8,6 +8,7 @@ mod access;
 mod args;
 mod check;
 mod completions;
+mod config;
 mod demo;
 mod diff;
 mod exit;
@@ -15,9 +16,11 @@ mod failure;
 mod files;
 mod hints;
 mod host;
+mod interrupt;
 mod log;
 mod model;
 mod models;
+mod own;
 mod prepare;
 mod progress;
 mod reexecute;
@@ -26,13 +29,14 @@ mod runs;
 mod show;
 mod solve;
 mod store;
+mod toolchains;
 mod ui;
 mod workbench;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
 
 pub use args::Cli;
 pub use exit::Exit;
@@ -42,14 +46,28 @@ pub(crate) use ui::Ui;
 
 /// Parses `arguments` (the program's name first), does what they say, and returns the exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return ui::usage(&error).into(),
+    };
+    // Only what is understood without the file says where the file is.
+    let cli = match config::with_defaults(Cli::command(), cli.global.config.as_deref()) {
+        Ok(command) => command.try_get_matches_from(&arguments).and_then(|matches| Cli::from_arg_matches(&matches)),
+        Err(failure) => return Ui::new(&cli.global).fail(&failure).into(),
+    };
+    let cli = match cli {
         Ok(cli) => cli,
         Err(error) => return ui::usage(&error).into(),
     };
     let mut ui = Ui::new(&cli.global);
     let exit = match args::dispatch(cli, &mut ui) {
         Ok(exit) => exit,
-        Err(failure) => ui.fail(&failure),
+        Err(failure) => {
+            // A signal can look like a failure of whatever it reached first.
+            interrupt::hold();
+            ui.fail(&failure)
+        }
     };
     exit.into()
 }

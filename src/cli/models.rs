@@ -18,10 +18,10 @@ pub(crate) struct ModelArgs {
     #[arg(long, value_name = "MODEL", env = "RUNPROOF_MODEL")]
     pub(crate) model: Option<String>,
     /// Where the server is; else OLLAMA_HOST, OPENAI_BASE_URL or ANTHROPIC_BASE_URL, else the provider's usual place.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", env = "RUNPROOF_BASE_URL")]
     pub(crate) base_url: Option<String>,
     /// Threads of the embedded engine; they change no bit of what it answers.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", env = "RUNPROOF_THREADS")]
     pub(crate) threads: Option<usize>,
 }
 

@@ -31,8 +31,12 @@ pub(crate) struct ReplayArgs {
     /// Really runs the tests again, with the recorded edits, and compares their normalised logs.
     #[arg(long)]
     tests: bool,
-    /// The task folder, or FILE.jsonl#ID, for --tests where the repository was not named in the run.
-    #[arg(long, value_name = "INSTANCE", requires = "tests")]
+    /// Really lays out the repository again: base tree, files, ranking and git's word on the patch are compared. Where
+    /// the repository is, --repos, --repo or --instance say.
+    #[arg(long)]
+    tree: bool,
+    /// The task folder, or FILE.jsonl#ID, for --tests and --tree where the run's repository has no name.
+    #[arg(long, value_name = "INSTANCE")]
     instance: Option<String>,
     #[command(flatten)]
     workbench: WorkbenchArgs,
@@ -58,14 +62,21 @@ pub(crate) fn replay(args: &ReplayArgs, global: &Global, ui: &mut Ui) -> Result<
     }
     let header = read_header(&store, &row)?;
     let started = Host::now_us();
-    let outcome = if args.tests {
+    let mut again = Vec::new();
+    if args.tests {
+        again.push(Kind::Test);
+    }
+    if args.tree {
+        again.extend([Kind::Tree, Kind::File, Kind::Selection, Kind::TreeCheck, Kind::PatchCheck]);
+    }
+    let outcome = if !again.is_empty() {
         let instance = match &args.instance {
             Some(reference) => super::solve::load_instance(reference)?,
-            None => header.instance.clone(),
+            None => super::own::locate(&header.instance, args.workbench.repo.as_deref(), ui)?,
         };
         let folder = scratch(&global.store, row.id);
         let mut workbench = Workbench::set_up(&instance, &args.workbench, &folder, ui)?;
-        let outcome = replay_run(&store, row.id, &header, Some(workbench.live(Vec::new())), &[Kind::Test]);
+        let outcome = replay_run(&store, row.id, &header, Some(workbench.live(Vec::new())), &again);
         workbench.tear_down(ui);
         outcome?
     } else {
@@ -138,7 +149,7 @@ fn report(
     ui: &mut Ui,
 ) -> Result<Exit, Failure> {
     let exit = if outcome.is_equal() { Exit::Sound } else { Exit::Wanting };
-    let not_recomputed = not_recomputed(args.tests);
+    let not_recomputed = not_recomputed(args.tests, args.tree);
     if args.json {
         let divergence = outcome.divergence.as_ref().map(|divergence| {
             json!({
@@ -174,8 +185,8 @@ fn report(
             ui.data(format_args!("replay of {id}: {} events, {equal}, {milliseconds} ms, offline", outcome.events))?;
             ui.data(format_args!("  raw root        {}", outcome.raw_root))?;
             ui.data(format_args!("  canonical root  {}", outcome.canonical_root))?;
-            if args.tests {
-                ui.data(format_args!("  performed again {} test executions", outcome.performed_again))?;
+            if args.tests || args.tree {
+                ui.data(format_args!("  performed again {} events", outcome.performed_again))?;
             }
             ui.data(format_args!("  not recomputed  {}", not_recomputed.join(", ")))?;
         }
@@ -189,11 +200,13 @@ fn report(
 }
 
 /// What a replay takes from the recording.
-fn not_recomputed(tests: bool) -> Vec<&'static str> {
-    let mut taken = vec!["model identity", "base tree", "selection", "model calls"];
+fn not_recomputed(tests: bool, tree: bool) -> Vec<&'static str> {
+    let mut taken = vec!["model identity", "model calls"];
+    if !tree {
+        taken.extend(["base tree", "selection", "git's word on the patch"]);
+    }
     if !tests {
         taken.push("test executions");
     }
-    taken.push("git's word on the patch");
     taken
 }

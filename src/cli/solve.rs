@@ -13,7 +13,9 @@ use crate::transcript::{Kind, Recorder, Retries, Roots, TranscriptError};
 
 use super::args::Global;
 use super::files::{self, Reports};
+use super::interrupt::{self, Stoppable};
 use super::models::{ModelArgs, open_model, parse};
+use super::own::OwnArgs;
 use super::progress::Watcher;
 use super::replay::{read_header, scratch, transcript_failure};
 use super::runs::{find_run, open_store, short};
@@ -28,39 +30,41 @@ use super::{Exit, Failure, FailureKind, Host, Ui};
 #[derive(Debug, Args)]
 pub(crate) struct SolveArgs {
     /// Task folder, or FILE.jsonl#INSTANCE_ID.
-    #[arg(required_unless_present = "resume")]
+    #[arg(required_unless_present_any = ["resume", "issue"])]
     instance: Option<String>,
     /// Goes on with an interrupted run: a prefix of its id, its name, or `last`.
     #[arg(long, value_name = "RUN")]
     resume: Option<String>,
+    #[command(flatten)]
+    own: OwnArgs,
     #[command(flatten)]
     models: ModelArgs,
     /// Stronger model for the hard cases, `provider:model`.
     #[arg(long, value_name = "MODEL", env = "RUNPROOF_FALLBACK")]
     fallback: Option<String>,
     /// Attempts that the first model has before the fallback takes over.
-    #[arg(long, value_name = "K", default_value_t = 3, requires = "fallback")]
+    #[arg(long, value_name = "K", default_value_t = 3, env = "RUNPROOF_FALLBACK_AFTER")]
     fallback_after: u32,
     /// Attempts at most.
-    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, value_name = "N", default_value_t = 6, env = "RUNPROOF_ATTEMPTS", value_parser = clap::value_parser!(u32).range(1..=100))]
     attempts: u32,
     /// Which tests drive the loop: `existing` ones, or the hidden ones too (`oracle`; every figure then says so).
-    #[arg(long, value_enum, default_value_t = TestsChoice::Existing)]
+    #[arg(long, value_enum, default_value_t = TestsChoice::Existing, env = "RUNPROOF_TESTS")]
     tests: TestsChoice,
     /// Seed of every call; decoding is greedy, so it must not matter.
-    #[arg(long, default_value_t = 42)]
+    #[arg(long, default_value_t = 42, env = "RUNPROOF_SEED")]
     seed: u32,
     /// Prompt and reply together, in tokens.
-    #[arg(long, value_name = "TOKENS", default_value_t = 16_384)]
+    #[arg(long, value_name = "TOKENS", default_value_t = 16_384, env = "RUNPROOF_CONTEXT")]
     context: u32,
     /// The reply, in tokens.
-    #[arg(long, value_name = "TOKENS", default_value_t = 2_048)]
+    #[arg(long, value_name = "TOKENS", default_value_t = 2_048, env = "RUNPROOF_REPLY")]
     reply: u32,
     /// Limit of one test run in seconds, where the instance names none.
-    #[arg(long, value_name = "SECONDS", default_value_t = 1_800)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 1_800, env = "RUNPROOF_TIMEOUT")]
     timeout: u32,
     /// How often the tests run before any edit; more than once finds tests that pass and fail on the same tree.
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=10))]
+    #[arg(long, value_name = "N", default_value_t = 2, env = "RUNPROOF_RED_RUNS", value_parser = clap::value_parser!(u32).range(1..=10))]
     red_runs: u32,
     #[command(flatten)]
     workbench: WorkbenchArgs,
@@ -68,7 +72,7 @@ pub(crate) struct SolveArgs {
     #[arg(long)]
     name: Option<String>,
     /// Folder for report.json, patch.diff and predictions.jsonl.
-    #[arg(long, value_name = "DIR", default_value = ".runproof/results")]
+    #[arg(long, value_name = "DIR", default_value = ".runproof/results", env = "RUNPROOF_RESULTS")]
     results: PathBuf,
     /// Prints the outcome as JSON.
     #[arg(long)]
@@ -76,7 +80,8 @@ pub(crate) struct SolveArgs {
 }
 
 /// Which tests drive the loop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum TestsChoice {
     /// Tests that were there before the fix.
     Existing,
@@ -92,7 +97,10 @@ pub(crate) fn solve(args: &SolveArgs, global: &Global, ui: &mut Ui) -> Result<Ex
 }
 
 fn begin(args: &SolveArgs, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
-    let instance = load_instance(args.instance.as_deref().unwrap_or_default())?;
+    let instance = match &args.own.issue {
+        Some(issue) => args.own.instance(issue, args.workbench.repo.as_deref(), ui)?,
+        None => load_instance(args.instance.as_deref().unwrap_or_default())?,
+    };
     let name = args.models.name()?;
     let options = options(args, &name)?;
     let run = Host::new_run_id()?;
@@ -120,7 +128,7 @@ fn resume(args: &SolveArgs, text: &str, global: &Global, ui: &mut Ui) -> Result<
     // The recorded instance knows no path of any machine; where the code lies has to be said again.
     let instance = match &args.instance {
         Some(reference) => load_instance(reference)?,
-        None => header.instance.clone(),
+        None => super::own::locate(&header.instance, args.workbench.repo.as_deref(), ui)?,
     };
     if instance.to_bytes() != header.instance.to_bytes() {
         return Err(Failure::new(FailureKind::Usage, "the instance given is not the one that the run was begun with"));
@@ -208,7 +216,9 @@ fn live(
     if let Some(fallback) = &args.fallback {
         models.push(open_model(&parse(fallback)?, &args.models.for_fallback())?);
     }
-    let mut workbench = Workbench::set_up(job.instance, &args.workbench, &scratch(&global.store, job.run), ui)?;
+    let folder = scratch(&global.store, job.run);
+    let mut workbench = Workbench::set_up(job.instance, &args.workbench, &folder, ui)?;
+    tell_of_included(job.instance, ui);
     let result = in_store(&global.store, |store| {
         begin(store)?;
         if job.resumed {
@@ -216,12 +226,23 @@ fn live(
         }
         let (id, label) = (short(store, job.run), job.options.tests.label());
         ui.say(format_args!("run {id}  {}  {}  {label}", job.instance.id, job.options.model));
-        let (outcome, roots) = record(job, workbench.live(models), store, ui)?;
+        interrupt::watch(job.run, folder, true)?;
+        let recorded = record(job, workbench.live(models), store, ui);
+        interrupt::done();
+        let (outcome, roots) = recorded?;
         let reports = files::write(&args.results, job, &outcome, &roots)?;
         report(args, job, store, &outcome, &roots, &reports, ui)
     });
     workbench.tear_down(ui);
     result
+}
+
+/// Says what the tests see beside the tree: it is no part of what is recorded but by its digest.
+fn tell_of_included(instance: &Instance, ui: &Ui) {
+    if !instance.included.is_empty() {
+        let folders: Vec<&str> = instance.included.keys().map(String::as_str).collect();
+        ui.say(format_args!("beside the tree, recorded by digest: {}", folders.join(", ")));
+    }
 }
 
 /// Tells the models of the calls that the recording answers, so that a script goes on behind them.
@@ -251,13 +272,14 @@ pub(crate) fn record(
     ui: &mut Ui,
 ) -> Result<(Outcome, Roots), Failure> {
     let mut watcher = Watcher::new(&job.instance.id, ui);
-    let mut recorder = match job.resumed {
+    let recorder = match job.resumed {
         true => Recorder::resume(store, job.run, Host::clock(), Retries::default())?,
         false => Recorder::new(store, job.run, Host::clock(), Retries::default()),
     };
+    let mut recorder = Stoppable(recorder);
     let result = solve::run(&mut recorder, job.instance, job.options, Some(live), &mut |step| watcher.step(step));
     watcher.finish();
-    let roots = recorder.roots().clone();
+    let roots = recorder.0.roots().clone();
     match result {
         Ok(outcome) => {
             // A run that was killed between its last event and here has its rows already.
@@ -314,6 +336,7 @@ fn report(
     ui: &mut Ui,
 ) -> Result<Exit, Failure> {
     let exit = if outcome.kind == OutcomeKind::Resolved { Exit::Sound } else { Exit::Wanting };
+    let patch = args.own.hand_over(job.instance, outcome, &reports.patch, ui)?;
     if args.json {
         ui.json(&files::outcome_json(job, outcome, roots))?;
         return Ok(exit);
@@ -326,6 +349,9 @@ fn report(
     ui.data(format_args!("{}  {word}{reason}  after {} attempts  ({label})", job.instance.id, outcome.attempts.len()))?;
     ui.data(format_args!("  run             {id}  (`runproof replay {id}`, `runproof show {id}`)"))?;
     ui.data(format_args!("  canonical root  {}", roots.canonical()))?;
+    if !outcome.patch.is_empty() {
+        ui.data(format_args!("  patch           {patch}"))?;
+    }
     ui.data(format_args!("  report          {}", reports.report.display()))?;
     ui.data(format_args!("  predictions     {}", reports.predictions.display()))?;
     Ok(exit)

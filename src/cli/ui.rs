@@ -119,6 +119,12 @@ impl Ui {
         failure.kind.exit()
     }
 
+    /// Says why the program ends, over whatever progress line there is.
+    pub(super) fn last_word(text: &str) {
+        let start = if std::io::stderr().is_terminal() { "\r\x1b[2K" } else { "" };
+        let _ = writeln!(std::io::stderr().lock(), "{start}{text}");
+    }
+
     fn target(&self) -> ProgressDrawTarget {
         if self.terminal && !self.quiet { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
     }

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::gate::environment::{Environments, Recipe};
-use crate::gate::{Level, Sandbox};
+use crate::gate::{Level, Place, Sandbox};
 use crate::instance::{Instance, Repository};
 use crate::model::Model;
 use crate::solve::Live;
 use crate::workspace::{Git, Origin, Repos, Worktree};
 
+use super::toolchains::toolchains;
 use super::{Failure, FailureKind, Host, Ui};
 
 /// Options of every verb that runs tests.
@@ -19,16 +20,20 @@ pub(crate) struct WorkbenchArgs {
     /// Folder of clones (owner__name, owner+name or owner/name), or NAME=PATH of one; may be repeated.
     #[arg(long, value_name = "DIR|NAME=PATH", env = "RUNPROOF_REPOS", value_delimiter = ',')]
     pub(crate) repos: Vec<String>,
+    /// Top folder of the git repository, for runs with `--issue`. [default: .]
+    #[arg(long, value_name = "DIR", env = "RUNPROOF_REPO")]
+    pub(crate) repo: Option<PathBuf>,
     /// Folder of the environments that `runproof prepare` builds.
     #[arg(long = "env", value_name = "DIR", default_value = ".runproof/environments", env = "RUNPROOF_ENV")]
     pub(crate) environments: PathBuf,
     /// How tests are kept from the rest of the machine; `none` must be asked for.
-    #[arg(long, value_enum, default_value_t = SandboxChoice::Auto)]
+    #[arg(long, value_enum, default_value_t = SandboxChoice::Auto, env = "RUNPROOF_SANDBOX")]
     pub(crate) sandbox: SandboxChoice,
 }
 
 /// The levels of isolation that can be asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum SandboxChoice {
     /// The strongest that this machine allows, never none.
     Auto,
@@ -56,6 +61,7 @@ impl Workbench {
             std::fs::remove_dir_all(&folder).map_err(|error| cannot(&folder, &error))?;
         }
         std::fs::create_dir_all(&folder).map_err(|error| cannot(&folder, &error))?;
+        ignore(&folder);
         let level = match args.sandbox {
             SandboxChoice::Auto => None,
             SandboxChoice::None => Some(Level::None),
@@ -63,6 +69,7 @@ impl Workbench {
         let scratch = folder.join("scratch");
         std::fs::create_dir(&scratch).map_err(|error| cannot(&scratch, &error))?;
         let sandbox = Sandbox::open(level, &Host::program()?, &scratch, &Host::search_path())?;
+        let sandbox = show(sandbox, instance);
         if sandbox.level() == Level::None {
             ui.warn("tests run without a sandbox: they can read and write what you can");
         }
@@ -83,8 +90,26 @@ impl Workbench {
     }
 }
 
+/// Keeps git from showing `.runproof` in a repository of the user's, as tools that leave folders behind do.
+fn ignore(folder: &Path) {
+    let own = folder.ancestors().find(|folder| folder.file_name().is_some_and(|name| name == ".runproof"));
+    if let Some(file) = own.map(|own| own.join(".gitignore")).filter(|file| !file.exists()) {
+        std::fs::write(file, "*\n").ok();
+    }
+}
+
 fn cannot(path: &Path, error: &std::io::Error) -> Failure {
     Failure::new(FailureKind::Environment, format!("cannot prepare {}: {error}", path.display()))
+}
+
+/// Shows what lies beside the tree: the tools' own stores, and the folders that the instance names.
+fn show(sandbox: Sandbox, instance: &Instance) -> Sandbox {
+    let tools = toolchains().into_iter().map(|(folder, place)| (folder, Place::Home(place)));
+    let included = instance.included.keys().filter_map(|path| match &instance.repository {
+        Repository::Path(top) => Some((top.join(path), Place::Worktree(path.clone()))),
+        _ => None,
+    });
+    tools.chain(included).fold(sandbox, |sandbox, (folder, place)| sandbox.with_shown(&folder, place))
 }
 
 /// Finds where the code of an instance comes from.

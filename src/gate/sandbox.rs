@@ -99,6 +99,9 @@ impl Sandbox {
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
     /// Shows runs one more folder of the host at another place; what they write there stays in memory, or is refused.
     #[must_use]
     pub fn with_shown(mut self, folder: &Path, place: Place) -> Self {

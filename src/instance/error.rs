@@ -99,6 +99,9 @@ pub enum InstanceError {
         /// Why not.
         reason: &'static str,
     },
+    /// A part of a task on the command line that says nothing.
+    #[error("the {0} is empty")]
+    Empty(&'static str),
     /// Recorded bytes that are not an instance.
     #[error("the recorded instance is malformed: {0}")]
     Record(String),

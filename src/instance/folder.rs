@@ -163,8 +163,7 @@ fn repository(folder: &Path, settings: &Settings) -> Result<Repository, Wrong> {
     }
 }
 
-/// Reads a text of this house's size.
-pub(super) fn read_text(file: &Path) -> Result<String, InstanceError> {
+fn read_text(file: &Path) -> Result<String, InstanceError> {
     let place = || Place::of(file);
     let unreadable = |e: std::io::Error| InstanceError::Unreadable { place: place(), reason: e.to_string() };
     if fs::metadata(file).map_err(unreadable)?.len() > TEXT_LIMIT {

@@ -6,10 +6,12 @@
 mod error;
 mod folder;
 mod load;
+mod own;
 mod record;
 mod row;
 mod types;
 
 pub use error::{InstanceError, Place};
 pub use load::{load, load_all};
+pub use own::{OwnTask, own};
 pub use types::{Hidden, Instance, Repository};

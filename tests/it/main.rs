@@ -15,6 +15,7 @@ mod gate;
 #[cfg(feature = "live")]
 mod instance;
 mod model;
+mod own;
 #[cfg(feature = "live")]
 mod providers;
 mod rooms;

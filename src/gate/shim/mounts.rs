@@ -237,8 +237,7 @@ fn lay_over(root: &Path, number: u32, source: &Path, target: &Path) -> io::Resul
     fs::set_permissions(own.join("upper"), fs::Permissions::from_mode(0o755))?;
     mount_bind_recursive(source, own.join("lower"))?;
     let overlay = ["lowerdir", "upperdir", "workdir"].iter().zip(["lower", "upper", "work"]);
-    let options: Vec<String> =
-        overlay.map(|(option, name)| format!("{option}={}", own.join(name).display())).collect();
+    let options: Vec<String> = overlay.map(|(option, name)| format!("{option}={}", own.join(name).display())).collect();
     let options = CString::new(options.join(",") + ",userxattr")?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     // The path of a layer could hold a character that means something in the options.

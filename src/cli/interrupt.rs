@@ -1,0 +1,111 @@
+//! Ctrl-C and SIGTERM while a run is recorded: the first ends it in order, a second one at once.
+//!
+//! Every event is in the store before the next begins, so ending means only: write nothing more, take the worktree
+//! away, say how to go on, and leave. Tests end with this process, whose pipe their shim watches.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Map, Value};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag::register_conditional_shutdown;
+use signal_hook::iterator::Signals;
+
+use crate::canon::RunId;
+use crate::transcript::{ActFailure, Ask, Done, Kind, Transcript, TranscriptError};
+
+use super::{Failure, FailureKind, Ui};
+
+/// What is under way.
+struct Current {
+    run: RunId,
+    scratch: PathBuf,
+    resumable: bool,
+}
+
+static CURRENT: Mutex<Option<Current>> = Mutex::new(None);
+static STOPPING: AtomicBool = AtomicBool::new(false);
+static WATCHING: AtomicBool = AtomicBool::new(false);
+
+/// Has signals end `run` in order, which works in the folder `scratch`.
+pub(crate) fn watch(run: RunId, scratch: PathBuf, resumable: bool) -> Result<(), Failure> {
+    *current() = Some(Current { run, scratch, resumable });
+    if WATCHING.swap(true, Ordering::SeqCst) {
+        return Ok(());
+    }
+    let failed = |error: std::io::Error| Failure::new(FailureKind::Environment, format!("no signals: {error}"));
+    let again = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        register_conditional_shutdown(signal, 128 + signal, Arc::clone(&again)).map_err(failed)?;
+    }
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+    std::thread::spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            STOPPING.store(true, Ordering::SeqCst);
+            again.store(true, Ordering::SeqCst);
+            let message = match &*current() {
+                Some(run) => take_down(run),
+                None => "interrupted".to_owned(),
+            };
+            Ui::last_word(&message);
+            std::process::exit(128 + signal);
+        }
+    });
+    Ok(())
+}
+
+/// Says that the run has ended by itself.
+pub(crate) fn done() {
+    *current() = None;
+}
+
+/// Waits for the end of the process if it was told to stop: nothing that happens meanwhile may be recorded or reported.
+pub(crate) fn hold() {
+    while STOPPING.load(Ordering::SeqCst) {
+        std::thread::park();
+    }
+}
+
+fn current() -> std::sync::MutexGuard<'static, Option<Current>> {
+    CURRENT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn take_down(current: &Current) -> String {
+    // The loop may be writing there at this moment; what is left is laid out anew by whoever resumes.
+    for _ in 0..3 {
+        if std::fs::remove_dir_all(&current.scratch).is_ok() {
+            break;
+        }
+    }
+    match current.resumable {
+        true => format!(
+            "interrupted; everything recorded so far is kept, go on with `runproof solve --resume {}`",
+            current.run
+        ),
+        false => "interrupted; everything recorded so far is kept".to_owned(),
+    }
+}
+
+/// A transcript that records nothing more once the program was told to stop.
+pub(crate) struct Stoppable<T>(pub(crate) T);
+
+impl<T: Transcript> Transcript for Stoppable<T> {
+    fn perform(
+        &mut self,
+        ask: &Ask<'_>,
+        act: &mut dyn FnMut() -> Result<Done, ActFailure>,
+    ) -> Result<Vec<u8>, TranscriptError> {
+        self.0.perform(ask, &mut || {
+            hold();
+            let done = act();
+            hold();
+            done
+        })
+    }
+
+    fn note(&mut self, kind: Kind, data: &Map<String, Value>, parts: &[(&str, &[u8])]) -> Result<(), TranscriptError> {
+        hold();
+        self.0.note(kind, data, parts)
+    }
+}
