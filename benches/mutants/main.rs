@@ -239,6 +239,7 @@ impl<'a> Judge<'a> {
             env: self.instance.test_env.clone(),
             environment: Some(self.environment.0.clone()),
             generated: generated_files(&self.repository, &self.instance.version),
+            included: self.instance.included.clone(),
             timeout_seconds: self.instance.timeout_seconds.unwrap_or(600),
             log_cap: 4 << 20,
             tree: Blake3::of(b""),
