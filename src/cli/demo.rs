@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::edit::Format;
 use crate::instance::Instance;
 use crate::model::Provider;
 use crate::solve::{Options, Outcome, OutcomeKind, TestsMode};
@@ -107,6 +108,9 @@ fn one(
         arm: "direct-6".into(),
         model: name.portable(),
         fallback: None,
+        format: Format::Direct,
+        skills: Vec::new(),
+        skill_texts: Vec::new(),
         tests: TestsMode::Existing,
         attempts: 6,
         seed: 42,

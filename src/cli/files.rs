@@ -34,13 +34,16 @@ pub(crate) fn write(folder: &Path, job: &Job<'_>, outcome: &Outcome, roots: &Roo
         "instance_id": job.instance.id,
         "model_name_or_path": model_name(job),
         "model_patch": String::from_utf8_lossy(&outcome.patch),
+        "runproof_solved_by": outcome.solved_by(job.options),
     });
     replace_line(&predictions, &job.instance.id, &line).map_err(|error| cannot(&predictions, &error))?;
     Ok(Reports { report, patch, predictions })
 }
 
+/// Names the arm and whoever may have written the patch, so that a fallback's fixes are never counted as the model's.
 fn model_name(job: &Job<'_>) -> String {
-    format!("runproof {} {}", job.options.arm, job.options.model)
+    let fallback = job.options.fallback.as_ref().map_or_else(String::new, |it| format!(" + {}", it.model));
+    format!("runproof {} {}{fallback}", job.options.arm, job.options.model)
 }
 
 /// The official harness takes one line an instance, so a later run's line replaces the earlier one.
@@ -100,6 +103,7 @@ pub(crate) fn outcome_json(job: &Job<'_>, outcome: &Outcome, roots: &Roots) -> V
         .map(|attempt| {
             json!({
                 "number": attempt.number,
+                "model": job.options.model_of(attempt.fallback),
                 "fallback": attempt.fallback,
                 "end": attempt.end,
                 "green": attempt.green,
@@ -117,6 +121,9 @@ pub(crate) fn outcome_json(job: &Job<'_>, outcome: &Outcome, roots: &Roots) -> V
         "model": job.options.model,
         "tests": outcome.tests,
         "outcome": outcome.kind,
+        "solved_by": outcome.solved_by(job.options),
+        "fallback_model": job.options.fallback.as_ref().map(|fallback| &fallback.model),
+        "skills": job.options.skills,
         "reason": outcome.reason,
         "attempts": attempts,
         "patch_accepted": outcome.patch_accepted,

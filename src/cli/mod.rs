@@ -6,6 +6,7 @@
 
 mod access;
 mod args;
+mod arms;
 mod check;
 mod completions;
 mod config;

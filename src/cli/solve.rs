@@ -7,11 +7,12 @@ use clap::Args;
 use crate::canon::RunId;
 use crate::instance::{self, Instance};
 use crate::model::{Model, ModelName, Request};
-use crate::solve::{self, Fallback, Options, Outcome, OutcomeKind, TestsMode, orchestration_digest};
+use crate::solve::{self, Arm, Options, Outcome, OutcomeKind, TestsMode, orchestration_digest};
 use crate::store::{Access, Durability, NewAttempt, NewRun, RunEnd, RunStatus, Store};
 use crate::transcript::{Kind, Recorder, Retries, Roots, TranscriptError};
 
 use super::args::Global;
+use super::arms::{Asked, configuration, parse_arm};
 use super::files::{self, Reports};
 use super::interrupt::{self, Stoppable};
 use super::models::{ModelArgs, open_model, parse};
@@ -39,15 +40,21 @@ pub(crate) struct SolveArgs {
     own: OwnArgs,
     #[command(flatten)]
     models: ModelArgs,
+    /// One configuration of a comparison, which fixes attempts, skills, fallback and the form of the answers.
+    #[arg(long, value_name = "ARM", value_parser = parse_arm, conflicts_with = "resume")]
+    arm: Option<Arm>,
     /// Stronger model for the hard cases, `provider:model`.
     #[arg(long, value_name = "MODEL", env = "RUNPROOF_FALLBACK")]
     fallback: Option<String>,
-    /// Attempts that the first model has before the fallback takes over.
-    #[arg(long, value_name = "K", default_value_t = 3, env = "RUNPROOF_FALLBACK_AFTER")]
-    fallback_after: u32,
-    /// Attempts at most.
-    #[arg(long, value_name = "N", default_value_t = 6, env = "RUNPROOF_ATTEMPTS", value_parser = clap::value_parser!(u32).range(1..=100))]
-    attempts: u32,
+    /// Attempts that the first model has before the fallback takes over; 3 at most, and fewer than all.
+    #[arg(long, value_name = "K", env = "RUNPROOF_FALLBACK_AFTER")]
+    fallback_after: Option<u32>,
+    /// Attempts at most; 6 unless the arm says otherwise.
+    #[arg(long, value_name = "N", env = "RUNPROOF_ATTEMPTS", value_parser = clap::value_parser!(u32).range(1..=100))]
+    attempts: Option<u32>,
+    /// Folder of skills, one Markdown file each; `default` for those that come with the program.
+    #[arg(long, value_name = "DIR", env = "RUNPROOF_SKILLS")]
+    skills: Option<String>,
     /// Which tests drive the loop: `existing` ones, or the hidden ones too (`oracle`; every figure then says so).
     #[arg(long, value_enum, default_value_t = TestsChoice::Existing, env = "RUNPROOF_TESTS")]
     tests: TestsChoice,
@@ -144,33 +151,33 @@ pub(crate) fn load_instance(reference: &str) -> Result<Instance, Failure> {
 }
 
 fn options(args: &SolveArgs, name: &ModelName) -> Result<Options, Failure> {
-    let fallback = match &args.fallback {
-        None => None,
-        Some(text) => {
-            let name = parse(text)?;
-            Some(Fallback { model: name.portable(), after: args.fallback_after })
-        }
-    };
-    let arm = match &fallback {
-        None => format!("direct-{}", args.attempts),
-        Some(_) => format!("direct-{}+fallback", args.attempts),
-    };
-    Ok(Options {
-        arm,
+    let (arm, fallback, skills) = configuration(&Asked {
+        arm: args.arm,
+        attempts: args.attempts,
+        fallback: args.fallback.as_deref(),
+        fallback_after: args.fallback_after,
+        skills: args.skills.as_deref(),
+    })?;
+    let options = Options {
+        arm: arm.to_string(),
         model: name.portable(),
         fallback,
+        format: arm.format,
+        skills: Vec::new(),
+        skill_texts: Vec::new(),
         tests: match args.tests {
             TestsChoice::Existing => TestsMode::Existing,
             TestsChoice::Oracle => TestsMode::Oracle,
         },
-        attempts: args.attempts,
+        attempts: arm.attempts,
         seed: args.seed,
         context_tokens: args.context,
         reply_tokens: args.reply,
         constrained: true,
         red_runs: args.red_runs,
         timeout_seconds: args.timeout,
-    })
+    };
+    Ok(options.with_skills(skills))
 }
 
 /// Writes the run's row.
@@ -347,6 +354,10 @@ fn report(
     let reason = if outcome.reason.is_empty() { String::new() } else { format!(": {}", outcome.reason) };
     let label = job.options.tests.label();
     ui.data(format_args!("{}  {word}{reason}  after {} attempts  ({label})", job.instance.id, outcome.attempts.len()))?;
+    if let Some(by) = outcome.solved_by(job.options).filter(|_| job.options.fallback.is_some()) {
+        let which = if by.fallback { "the fallback model" } else { "the first model" };
+        ui.data(format_args!("  solved by       {which} {}, attempt {}", by.model, by.attempt))?;
+    }
     ui.data(format_args!("  run             {id}  (`runproof replay {id}`, `runproof show {id}`)"))?;
     ui.data(format_args!("  canonical root  {}", roots.canonical()))?;
     if !outcome.patch.is_empty() {

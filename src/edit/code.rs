@@ -154,6 +154,22 @@ codes! {
     Json = "N-JSON",
     /// The reply was given before (46).
     Repeat = "E-REPEAT",
+    /// A one-shot diff was applied as `git apply` does.
+    GitApply = "N-GITAPPLY",
+    /// A one-shot diff was applied as `patch --batch --fuzz=5 -p1` does.
+    PatchApply = "N-PATCH",
+    /// A hunk was applied at other lines than it says.
+    Offset = "N-OFFSET",
+    /// A hunk was applied without some lines of its context.
+    Fuzz = "N-FUZZ",
+    /// The diff was applied backwards, since it fits only so.
+    Reversed = "N-REVERSED",
+    /// The reply holds no unified diff.
+    NoDiff = "E-NODIFF",
+    /// The diff is none: a hunk's header counts other lines than follow.
+    Malformed = "E-MALFORMED",
+    /// The diff does not apply.
+    NoApply = "E-NOAPPLY",
 }
 
 impl Code {

@@ -3,6 +3,8 @@
 //! [`propose`] reads a reply as leniently as is safe, checks it against the tree, builds every changed file in memory
 //! and passes it through the syntax gate: the outcome is a [`Proposal`] for all of it or a [`Refusal`] that says what to
 //! do instead. Every normalisation and every reason has its [`Code`]. [`patch`] writes a proposal as a unified diff.
+//! [`propose_patch`] is the old way for comparison, a one-shot diff as `git apply` and `patch` take it; a [`Format`] says
+//! which of the two a run asks for.
 //!
 //! Not here: reading and writing files (`workspace`), tests (`gate`).
 
@@ -12,12 +14,14 @@ mod choose;
 mod code;
 mod elide;
 mod excerpt;
+mod format;
 mod indent;
 mod interpret;
 mod json;
 mod label;
 mod locate;
 mod notes;
+mod oneshot;
 mod patch;
 mod path;
 mod place;
@@ -34,6 +38,8 @@ mod variant;
 
 pub use code::Code;
 pub use excerpt::numbered;
+pub use format::Format;
+pub use oneshot::propose_patch;
 pub use patch::patch;
 pub use propose::propose;
 pub use protected::is_protected;

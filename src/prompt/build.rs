@@ -3,16 +3,22 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use crate::edit::Format;
 use crate::instance::Instance;
 use crate::model::{Message, Role};
 
 use super::budget::{Budget, estimate};
 use super::feedback::{AttemptNote, feedback, head_and_tail};
 use super::listing::{NUMBERING, numbered, words};
-use super::{ASK, SYSTEM, small};
+use super::skills::{Skill, fitting};
+use super::{ASK, ASK_PATCH, SYSTEM, SYSTEM_PATCH, small};
 
 /// Files that a prompt shows at most.
 const MOST_FILES: usize = 5;
+/// Bytes that stand around a listing beside the path.
+const AROUND_FILE: usize = "FILE: \n```\n```\n\n".len();
+/// Less text of failing tests than this says nothing.
+const SHORTEST_FAILURE: usize = 80;
 
 /// Everything that a prompt is made of.
 pub struct Input<'a> {
@@ -26,8 +32,10 @@ pub struct Input<'a> {
     pub failing: &'a str,
     /// Says which files are shown only, such as tests: no answer may touch them.
     pub protected: &'a dyn Fn(&str) -> bool,
-    /// Name and text of skills.
-    pub skills: &'a [(String, String)],
+    /// Skills, taken whole while they fit.
+    pub skills: &'a [Skill],
+    /// The form of the answer that is asked for.
+    pub format: Format,
     /// The room.
     pub budget: Budget,
 }
@@ -43,6 +51,8 @@ pub struct Prompt {
     pub constraint: Vec<(String, u32)>,
     /// What the last message says of earlier attempts, as it stands there; empty in the first prompt.
     pub told: String,
+    /// Names of the skills that it holds.
+    pub skills: Vec<String>,
     /// Upper estimate of the prompt's tokens.
     pub estimate: u32,
 }
@@ -68,8 +78,9 @@ pub enum PromptError {
 }
 
 /// Returns which of the ranked files (path, size in bytes) a prompt can show: the best one in any case, others whole.
-pub fn select(ranked: &[(String, u64)], budget: &Budget) -> Vec<String> {
-    let mut left = budget.files_bytes() as u64;
+pub fn select(ranked: &[(String, u64)], budget: &Budget, skills: &[Skill]) -> Vec<String> {
+    let taken = fitting(skills, budget.skills_bytes()).0.len();
+    let mut left = budget.shares(taken).files as u64;
     let mut chosen: Vec<String> = Vec::new();
     for (path, size) in ranked {
         // Numbering costs a line's width; source lines are some 40 bytes.
@@ -91,14 +102,15 @@ pub fn build(input: &Input<'_>) -> Result<Prompt, PromptError> {
         return prompt;
     }
     let budget = &input.budget;
+    let (skills_text, skills) = fitting(input.skills, budget.skills_bytes());
+    let shares = budget.shares(skills_text.len());
     let mut text = String::new();
-    let issue = head_and_tail(input.instance.problem_statement.trim(), budget.issue_bytes());
+    let issue = head_and_tail(input.instance.problem_statement.trim(), shares.issue);
     let _ = write!(text, "The issue:\n\n{issue}\n");
-    let told = feedback(input.feedback, budget.feedback_bytes());
+    let told = feedback(input.feedback, shares.feedback);
     let wanted = format!("{}\n{}\n{}", input.instance.problem_statement, input.failing, told);
     let (mut shown, mut constraint) = (Vec::new(), Vec::new());
-    let listings = list(input, &words(&wanted))?;
-    for (path, listing, lines) in listings {
+    for (path, listing, lines) in list(input, shares.files, &words(&wanted))? {
         let _ = write!(text, "FILE: {path}\n```\n{listing}```\n\n");
         shown.push(path.clone());
         if !(input.protected)(&path) {
@@ -107,19 +119,20 @@ pub fn build(input: &Input<'_>) -> Result<Prompt, PromptError> {
     }
     // Feedback on tests says anew what fails; a refused answer was never tested.
     let is_tested = input.feedback.last().is_some_and(|note| !note.patch.is_empty());
-    if !is_tested && !input.failing.trim().is_empty() {
-        let room = budget.feedback_bytes().saturating_sub(told.len());
+    let room = shares.feedback.saturating_sub(told.len());
+    if !is_tested && !input.failing.trim().is_empty() && room > SHORTEST_FAILURE {
         let failing = head_and_tail(input.failing.trim(), room);
         let _ = write!(text, "The tests say:\n```\n{failing}```\n\n");
     }
     if !told.is_empty() {
         let _ = writeln!(text, "{told}");
     }
-    text.push_str(ASK.trim_end());
-    let mut system = SYSTEM.trim_end().to_owned();
-    for (name, skill) in input.skills {
-        let _ = write!(system, "\n\n# {name}\n\n{}", skill.trim());
-    }
+    let (system, ask) = match input.format {
+        Format::Direct => (SYSTEM, ASK),
+        Format::Patch => (SYSTEM_PATCH, ASK_PATCH),
+    };
+    text.push_str(ask.trim_end());
+    let system = format!("{}{skills_text}", system.trim_end());
     let estimate = estimate(system.len() + text.len());
     let room = budget.prompt_tokens();
     if estimate > room {
@@ -127,18 +140,18 @@ pub fn build(input: &Input<'_>) -> Result<Prompt, PromptError> {
     }
     let message = |role, content| Message { role, content };
     let messages = vec![message(Role::System, system), message(Role::User, text)];
-    Ok(Prompt { messages, shown, constraint, told, estimate })
+    Ok(Prompt { messages, shown, constraint, told, skills, estimate })
 }
 
 /// Numbers the files in order while they fit; the first is cut if it must be.
-fn list(input: &Input<'_>, wanted: &BTreeSet<&str>) -> Result<Vec<(String, String, u32)>, PromptError> {
-    let bytes = input.budget.files_bytes();
+fn list(input: &Input<'_>, bytes: usize, wanted: &BTreeSet<&str>) -> Result<Vec<(String, String, u32)>, PromptError> {
     let mut left = bytes;
     let mut listings = Vec::new();
     for (path, content) in input.files {
         let text = String::from_utf8_lossy(content);
-        if let Some((listing, lines)) = numbered(path, &text, left, wanted) {
-            left -= listing.len();
+        let around = path.len() + AROUND_FILE;
+        if let Some((listing, lines)) = numbered(path, &text, left.saturating_sub(around), wanted) {
+            left -= listing.len() + around;
             listings.push((path.clone(), listing, lines));
         }
     }
@@ -149,10 +162,13 @@ fn list(input: &Input<'_>, wanted: &BTreeSet<&str>) -> Result<Vec<(String, Strin
 mod tests {
     use std::collections::BTreeMap;
 
+    use proptest::prelude::*;
+
     use super::*;
     use crate::canon::{Blake3, FileMode, Tree, TreeEntry};
     use crate::edit::{Change, Context, Limits, propose};
     use crate::instance::load;
+    use crate::prompt::default_skills;
 
     #[test]
     fn our_own_parser_accepts_the_answer_of_the_example() {
@@ -182,9 +198,9 @@ mod tests {
             let feedback = [AttemptNote {
                 number: 1,
                 outcome: "refused".into(),
-                codes: Vec::new(),
-                detail: "the detail".into(),
+                excerpt: "the detail".into(),
                 patch: patch.into(),
+                ..AttemptNote::default()
             }];
             let protected = |path: &str| path.starts_with("test_");
             build(&Input {
@@ -194,6 +210,7 @@ mod tests {
                 failing: "AssertionError: 148 != 212",
                 protected: &protected,
                 skills: &[],
+                format: Format::Direct,
                 budget: Budget { context_tokens: 8192, reply_tokens: 512 },
             })
             .unwrap()
@@ -214,7 +231,89 @@ mod tests {
         let protected = |_: &str| false;
         let budget = Budget { context_tokens: 700, reply_tokens: 512 };
         let (instance, files) = (&instance, &files);
-        let input = Input { instance, files, feedback: &[], failing: "", protected: &protected, skills: &[], budget };
+        let input = Input {
+            instance,
+            files,
+            feedback: &[],
+            failing: "",
+            protected: &protected,
+            skills: &[],
+            format: Format::Direct,
+            budget,
+        };
         assert!(matches!(build(&input), Err(PromptError::TooLong { .. } | PromptError::NoFile { .. })));
+    }
+
+    #[test]
+    fn every_arm_shows_the_same_and_skills_take_their_room_from_it() {
+        let instance = load("fixtures/instances/temperature").unwrap();
+        let text = (0..900).map(|n| format!("def f{n}(a):\n    return a + {n}\n\n\n")).collect::<String>();
+        let files = [("temperature.py".to_owned(), text.into_bytes())];
+        let prompt = |format, skills: &[Skill]| {
+            build(&Input {
+                instance: &instance,
+                files: &files,
+                feedback: &[],
+                failing: "AssertionError: 148 != 212",
+                protected: &|_| false,
+                skills,
+                format,
+                budget: Budget { context_tokens: 8192, reply_tokens: 1024 },
+            })
+            .unwrap()
+        };
+        let (direct, patch) = (prompt(Format::Direct, &[]), prompt(Format::Patch, &[]));
+        let context =
+            |prompt: &Prompt, ask: &str| prompt.messages[1].content.strip_suffix(ask.trim_end()).unwrap().to_owned();
+        assert_eq!(context(&direct, ASK), context(&patch, ASK_PATCH));
+        let with = prompt(Format::Direct, &default_skills());
+        assert_eq!(with.skills.len(), 5);
+        assert!(with.messages[0].content.contains("# Make the smallest change"));
+        // The file fills its share in both, so the totals are equal but for where a definition ends.
+        assert!(with.estimate.abs_diff(direct.estimate) < 60, "{} {}", with.estimate, direct.estimate);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn the_budget_is_never_exceeded_and_never_refused_where_a_line_fits(
+            issue in prop::collection::vec("[a-z ]{0,80}", 0..120),
+            file in prop::collection::vec("[a-z]{0,60}", 1..400),
+            failing in prop::collection::vec("[a-z]{0,60}", 0..200),
+            context_tokens in 3000..20_000_u32,
+            attempts in 0..6_usize,
+            is_patch in any::<bool>(),
+        ) {
+            let mut instance = load("fixtures/instances/temperature").unwrap();
+            instance.problem_statement = issue.join("\n");
+            let failing = failing.join("\n");
+            let files = [("a.py".to_owned(), file.join("\n").into_bytes()), ("b.txt".to_owned(), b"x\n".repeat(90))];
+            let note = AttemptNote {
+                number: 1,
+                outcome: "red".into(),
+                failing: failing.clone(),
+                broken: failing.clone(),
+                patch: failing.clone(),
+                ..AttemptNote::default()
+            };
+            let (feedback, skills) = (vec![note; attempts], default_skills());
+            let format = if is_patch { Format::Patch } else { Format::Direct };
+            let budget = Budget { context_tokens, reply_tokens: 512 };
+            for skills in [&[][..], &skills] {
+                let (instance, files, failing, feedback) = (&instance, &files, &failing, &feedback);
+                let protected = |_: &str| false;
+                let prompt = build(&Input { instance, files, feedback, failing, protected: &protected, skills, format, budget });
+                let prompt = prompt.map_err(|error| TestCaseError::fail(error.to_string()))?;
+                let bytes: usize = prompt.messages.iter().map(|message| message.content.len()).sum();
+                prop_assert!(prompt.estimate <= context_tokens - 512 && bytes.div_ceil(3) <= prompt.estimate as usize);
+                let shares = |percent: usize| (context_tokens as usize - 512) * 3 * percent / 100;
+                prop_assert!(prompt.told.len() <= shares(15));
+                let text = &prompt.messages[1].content;
+                let (before, rest) = text.split_once("FILE: ").unwrap();
+                prop_assert!(before.len() <= shares(25) + 20);
+                let listings = rest.rfind("|").unwrap_or(0);
+                prop_assert!(listings <= shares(55));
+            }
+        }
     }
 }

@@ -1,29 +1,48 @@
 //! The text that a model is asked: instructions, issue, numbered files, failing tests, what was tried before.
 //!
 //! [`select`] decides which ranked files fit, [`build`] puts the messages together under a token [`Budget`]. The
-//! templates are Markdown files beside the code. A context of at most 2,048 tokens gets a form of its own: one line of one
+//! templates are Markdown files beside the code, the default [`Skill`]s too. A run that asks for a one-shot diff shows the
+//! same context and says another form of answer. A context of at most 2,048 tokens gets a form of its own: one line of one
 //! function, without the rest of the project, for models that are too small for more. Everything is a pure function of its input. Not here: which files are
 //! relevant (`workspace`), how a reply is read (`edit`), what a test log says (`gate`).
 
+mod advice;
 mod budget;
 mod build;
 mod feedback;
 mod focus;
 mod listing;
+mod skills;
 mod small;
 
 pub use budget::{Budget, estimate};
 pub use build::{Input, Prompt, PromptError, build, select};
 pub use feedback::AttemptNote;
+pub use skills::{LONGEST_SKILL, MOST_SKILLS, Skill, default_skills};
 
 /// Version of everything here that is code: layout, cutting, budget.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 const SYSTEM: &str = include_str!("system.md");
 const ASK: &str = include_str!("ask.md");
+const SYSTEM_PATCH: &str = include_str!("system-patch.md");
+const ASK_PATCH: &str = include_str!("ask-patch.md");
 const SMALL: &str = include_str!("small.md");
 const SMALL_EXAMPLES: &str = include_str!("small-examples.md");
 
+/// Bytes that the longest instructions take.
+const FIXED: usize = longer(SYSTEM.len() + ASK.len(), SYSTEM_PATCH.len() + ASK_PATCH.len());
+
+const fn longer(one: usize, other: usize) -> usize {
+    if one > other { one } else { other }
+}
+
 /// The templates by name, for the orchestration digest and the run's first event.
-pub const TEMPLATES: [(&str, &str); 4] =
-    [("system.md", SYSTEM), ("ask.md", ASK), ("small.md", SMALL), ("small-examples.md", SMALL_EXAMPLES)];
+pub const TEMPLATES: [(&str, &str); 6] = [
+    ("system.md", SYSTEM),
+    ("ask.md", ASK),
+    ("system-patch.md", SYSTEM_PATCH),
+    ("ask-patch.md", ASK_PATCH),
+    ("small.md", SMALL),
+    ("small-examples.md", SMALL_EXAMPLES),
+];

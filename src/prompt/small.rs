@@ -1,6 +1,6 @@
 //! The prompt for tiny models: two short examples, one function without one of its lines, and the wish for that line.
 
-use crate::edit::numbered;
+use crate::edit::{Format, numbered};
 use crate::model::{Message, Role};
 
 use super::budget::estimate;
@@ -16,7 +16,7 @@ const MARGIN: usize = 12;
 
 /// Says whether this form is to be used.
 pub(super) fn is_wanted(input: &Input<'_>) -> bool {
-    input.budget.context_tokens <= MOST_CONTEXT
+    input.budget.context_tokens <= MOST_CONTEXT && input.format == Format::Direct
 }
 
 /// Builds the prompt; `None` if no function is there to look at.
@@ -42,11 +42,11 @@ pub(super) fn build(input: &Input<'_>) -> Option<Result<Prompt, PromptError>> {
     }
     let lines = u32::try_from(text.lines().count()).unwrap_or(u32::MAX);
     let (shown, constraint) = (vec![path.clone()], vec![(path.clone(), lines)]);
-    Some(Ok(Prompt { messages, shown, constraint, told, estimate }))
+    Some(Ok(Prompt { messages, shown, constraint, told, skills: Vec::new(), estimate }))
 }
 
 fn question(input: &Input<'_>, path: &str, text: &str, focus: &Focus, told: &str) -> String {
-    let issue = head_and_tail(input.instance.problem_statement.trim(), input.budget.issue_bytes());
+    let issue = head_and_tail(input.instance.problem_statement.trim(), input.budget.prompt_tokens() as usize * 3 / 4);
     let mut out = issue;
     if let Some(error) = error_line(input.failing) {
         out.push_str(&format!("{error}\n"));
@@ -139,13 +139,7 @@ mod tests {
         let instance = crate::instance::load("fixtures/instances/calendar").unwrap();
         let failing =
             "FAIL: test_century\n    self.assertEqual(days_in_month(1900, 2), 28)\nAssertionError: 29 != 28\n";
-        let note = |number| AttemptNote {
-            number,
-            outcome: format!("outcome {number}"),
-            codes: Vec::new(),
-            detail: String::new(),
-            patch: String::new(),
-        };
+        let note = |number| AttemptNote { number, outcome: format!("outcome {number}"), ..AttemptNote::default() };
         let notes: Vec<AttemptNote> = (1..6).map(note).collect();
         let budget = Budget { context_tokens: 2048, reply_tokens: 64 };
         let prompt = |earlier: usize| {
@@ -157,6 +151,7 @@ mod tests {
                 failing,
                 protected: &|path| path.starts_with("test_"),
                 skills: &[],
+                format: Format::Direct,
                 budget,
             };
             super::super::build(&input).unwrap()

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::canon::{Blake3, Tree, TreeEntry};
-use crate::edit::{self, Change, Code, Proposal, Refusal};
+use crate::edit::{self, Change, Code, Format, Proposal, Refusal};
 use crate::gate::{self, TestReport};
 use crate::instance::Hidden;
 use crate::model::{Constraint, ConstraintFile, Identity, Limits, Provider, Reply, Request, Sampling, Stop};
@@ -45,8 +45,12 @@ pub struct Attempt {
     pub codes: Vec<String>,
     /// One line about what came of it.
     pub summary: String,
-    /// What the next prompt is told in full.
-    pub detail: String,
+    /// Of a refused answer: the lines as they are or would look.
+    pub excerpt: String,
+    /// What the tests say that should pass and do not.
+    pub failing: String,
+    /// What the tests say that passed before and do not now.
+    pub broken: String,
     /// The diff against the base tree, empty when refused.
     pub patch: Vec<u8>,
     /// Tokens of prompt and reply, as the provider counts them.
@@ -65,7 +69,9 @@ impl Attempt {
             number: self.number,
             outcome: self.summary.clone(),
             codes: self.codes.clone(),
-            detail: self.detail.clone(),
+            excerpt: self.excerpt.clone(),
+            failing: self.failing.clone(),
+            broken: self.broken.clone(),
             patch: String::from_utf8_lossy(&self.patch).into_owned(),
         }
     }
@@ -109,7 +115,9 @@ impl Solver<'_, '_> {
             green: false,
             codes: Vec::new(),
             summary: String::new(),
-            detail: String::new(),
+            excerpt: String::new(),
+            failing: String::new(),
+            broken: String::new(),
             patch: Vec::new(),
             tokens: [reply.prompt_tokens, reply.completion_tokens],
             changes: Changes::new(),
@@ -138,7 +146,8 @@ impl Solver<'_, '_> {
             feedback: &notes,
             failing: &baseline.failing,
             protected: &|path| edit::is_protected(&self.hidden_paths, path),
-            skills: &[],
+            skills: &self.options.skill_texts,
+            format: self.options.format,
             budget: self.budget(),
         };
         prompt::build(&input).map_err(|error| invalid(&error))
@@ -147,6 +156,9 @@ impl Solver<'_, '_> {
     /// Writes down what the prompt shows and tells, and which failure it answers to.
     fn note_prompt(&mut self, number: u32, prompt: &Prompt, earlier: Option<&Attempt>) -> Result<(), Interruption> {
         let mut data = object(json!({"attempt": number, "shown": prompt.shown}));
+        if !self.options.skills.is_empty() {
+            data.insert("skills".into(), json!(prompt.skills));
+        }
         let mut parts: Vec<(&str, &[u8])> = Vec::new();
         if let Some(earlier) = earlier {
             data.insert("answers".into(), json!({"failure": earlier.failure, "summary": earlier.summary}));
@@ -158,6 +170,8 @@ impl Solver<'_, '_> {
     fn reply(&mut self, number: u32, which: usize, model: &Identity, prompt: &Prompt) -> Result<Reply, Interruption> {
         self.began(Phase::Reply, number);
         let constrained = self.options.constrained && model.provider == Provider::Embedded;
+        // The engine can hold a reply to the form of direct edits, not to that of a diff.
+        let constrained = constrained && self.options.format == Format::Direct;
         let files = prompt.constraint.iter().map(|(path, lines)| ConstraintFile { path: path.clone(), lines: *lines });
         let request = Request {
             model: model.clone(),
@@ -207,7 +221,7 @@ impl Solver<'_, '_> {
         };
         // The parser may want a file that was not shown. Reading is an event, so a failure is kept and raised after.
         let mut failed = None;
-        let proposed = edit::propose(reply.text.as_bytes(), &context, &mut |path| {
+        let proposed = self.options.format.propose(reply.text.as_bytes(), &context, &mut |path| {
             base.get(path)?;
             self.read(path).map_err(|error| failed = Some(error)).ok()
         });
@@ -221,7 +235,7 @@ impl Solver<'_, '_> {
         attempt.end = if refusal.code == Code::Repeat { AttemptEnd::Repeated } else { AttemptEnd::Refused };
         attempt.codes = refusal.codes.iter().chain([&refusal.code]).map(|code| code.as_str().to_owned()).collect();
         attempt.summary = format!("the answer was refused ({}): {}", refusal.code.as_str(), refusal.message);
-        attempt.detail = refusal.excerpt.clone();
+        attempt.excerpt = refusal.excerpt.clone();
         let data = object(json!({"attempt": attempt.number, "accepted": false, "codes": attempt.codes}));
         let bytes = refusal.to_bytes();
         attempt.failure = Blake3::of(&bytes);
@@ -261,9 +275,14 @@ impl Solver<'_, '_> {
             verdict.still_failing.len(),
             verdict.newly_failing.len()
         );
-        let mut names = verdict.still_failing.clone();
-        names.extend(verdict.newly_failing.iter().cloned());
-        attempt.detail = gate::failure_text(self.parser, &tested.execution, &names, FAILURE_TEXT);
+        let text = |names: &[String]| gate::failure_text(self.parser, &tested.execution, names, FAILURE_TEXT);
+        // A run that says nothing of any test by name, such as a failed import, is shown by its end, once.
+        let is_named = !verdict.newly_failing.is_empty() && verdict.still_failing.is_empty();
+        attempt.failing = if is_named || verdict.passed { String::new() } else { text(&verdict.still_failing) };
+        attempt.broken = if verdict.newly_failing.is_empty() { String::new() } else { text(&verdict.newly_failing) };
+        if attempt.broken == attempt.failing {
+            attempt.broken.clear();
+        }
         attempt.codes.extend(verdict.codes.iter().cloned());
         attempt.changes = proposal.changes;
         let mut data = verdict_data("green", attempt.number, verdict.passed, &verdict.codes);

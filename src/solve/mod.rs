@@ -7,6 +7,7 @@
 //!
 //! Not here: many instances (`campaign`), what a run's events are worth (`rung`), anything on the terminal (`cli`).
 
+mod arm;
 mod asking;
 mod attempt;
 mod live;
@@ -20,11 +21,12 @@ mod steps;
 mod tests_mode;
 mod watch;
 
+pub use arm::Arm;
 pub use attempt::{Attempt, AttemptEnd};
 pub use live::Live;
-pub use options::{Fallback, Options, OptionsError};
+pub use options::{Fallback, Options, OptionsError, SkillDigest};
 pub use orchestration::{FORMAT, orchestration_digest};
-pub use outcome::{Outcome, OutcomeKind};
+pub use outcome::{Outcome, OutcomeKind, SolvedBy};
 pub use reexecute::{CallAgain, OpenModel, Original, Reexecution, ReexecutionHeader, reexecute};
 pub use replay::{Header, HeaderError, header};
 pub use run::run;

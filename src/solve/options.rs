@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::canon::{Blake3, json as canonical};
+use crate::edit::Format;
+use crate::prompt::Skill;
 
 use super::orchestration::{FORMAT, orchestration_digest};
 use super::tests_mode::TestsMode;
@@ -18,6 +20,16 @@ pub struct Fallback {
     pub after: u32,
 }
 
+/// A skill by what it says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SkillDigest {
+    /// Its name.
+    pub name: String,
+    /// Digest of its text, which is a body of the run's first event.
+    pub digest: Blake3,
+}
+
 /// What the loop is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,6 +41,15 @@ pub struct Options {
     /// The stronger model, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Fallback>,
+    /// What the model is asked for; only the baseline differs.
+    #[serde(default, skip_serializing_if = "Format::is_default")]
+    pub format: Format,
+    /// The skills in the instructions, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skills: Vec<SkillDigest>,
+    /// The texts of the skills. They are bodies of the run's first event, so a replay needs no folder.
+    #[serde(skip)]
+    pub skill_texts: Vec<Skill>,
     /// Which tests drive the loop.
     pub tests: TestsMode,
     /// Attempts at most.
@@ -77,6 +98,24 @@ struct HeaderData {
 }
 
 impl Options {
+    /// Takes skills, with their texts and digests.
+    #[must_use]
+    pub fn with_skills(mut self, skills: Vec<Skill>) -> Self {
+        let digest =
+            |skill: &Skill| SkillDigest { name: skill.name.clone(), digest: Blake3::of(skill.text.as_bytes()) };
+        self.skills = skills.iter().map(digest).collect();
+        self.skill_texts = skills;
+        self
+    }
+
+    /// Returns the name of the model that an attempt asked.
+    pub fn model_of(&self, is_fallback: bool) -> &str {
+        match &self.fallback {
+            Some(fallback) if is_fallback => &fallback.model,
+            _ => &self.model,
+        }
+    }
+
     /// Returns the data of the run's first event.
     pub(super) fn header(&self) -> Map<String, Value> {
         let header = HeaderData {
@@ -116,6 +155,9 @@ mod tests {
             arm: "direct-6+fallback".into(),
             model: "scripted:x".into(),
             fallback: Some(Fallback { model: "scripted:y".into(), after: 3 }),
+            format: Format::Patch,
+            skills: Vec::new(),
+            skill_texts: Vec::new(),
             tests: TestsMode::Oracle,
             attempts: 6,
             seed: 42,
@@ -131,6 +173,11 @@ mod tests {
     fn a_header_reads_back() {
         let data = canonical::to_bytes(&options().header()).unwrap();
         assert_eq!(Options::from_header(&data).unwrap(), options());
+        let with = options().with_skills(crate::prompt::default_skills());
+        let data = canonical::to_bytes(&with.header()).unwrap();
+        let read = Options::from_header(&data).unwrap();
+        assert_eq!((read.skills.len(), read.skill_texts.len()), (5, 0), "texts are bodies of their own");
+        assert_eq!(read.skills, with.skills);
     }
 
     #[test]

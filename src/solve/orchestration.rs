@@ -14,7 +14,7 @@ use crate::prompt;
 use crate::syntax;
 
 /// Version of the events that a solve run writes and of their order.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Returns the digest of this version's rules.
 pub fn orchestration_digest() -> Blake3 {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::attempt::Attempt;
+use super::options::Options;
 use super::tests_mode::TestsMode;
 
 /// The judgement over a run.
@@ -48,4 +49,24 @@ pub struct Outcome {
     pub patch_accepted: Option<bool>,
     /// Names of the tests that judge: passed, then failed.
     pub judged: [Vec<String>; 2],
+}
+
+/// Which attempt and which model the final patch comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SolvedBy {
+    /// Number of the attempt, from 1.
+    pub attempt: u32,
+    /// Name of the model that answered.
+    pub model: String,
+    /// Whether that is the fallback model; such a run is counted apart.
+    pub fallback: bool,
+}
+
+impl Outcome {
+    /// Says whose attempt turned the visible tests green; nothing if none did.
+    pub fn solved_by(&self, options: &Options) -> Option<SolvedBy> {
+        let attempt = self.attempts.last().filter(|attempt| attempt.green)?;
+        let model = options.model_of(attempt.fallback).to_owned();
+        Some(SolvedBy { attempt: attempt.number, model, fallback: attempt.fallback })
+    }
 }

@@ -1,7 +1,8 @@
 //! Reads back from a store what a replay needs before it can start: the run's options and its instance.
 
-use crate::canon::RunId;
+use crate::canon::{Blake3, RunId};
 use crate::instance::Instance;
+use crate::prompt::Skill;
 use crate::store::{Store, StoreError};
 use crate::transcript::Kind;
 
@@ -31,6 +32,11 @@ pub enum HeaderError {
     Shape(String),
 }
 
+/// Names the body of the run's first event that holds a skill.
+pub(super) fn skill_slot(name: &str) -> String {
+    format!("skill:{name}")
+}
+
 /// Reads the header of a solve run.
 ///
 /// # Errors
@@ -45,7 +51,15 @@ pub fn header(store: &Store, run: RunId) -> Result<Header, HeaderError> {
     if first.kind != Kind::Run.name() || second.kind != Kind::Instance.name() {
         return Err(shape("its first events are of another kind"));
     }
-    let options = Options::from_header(&first.data)?;
+    let mut options = Options::from_header(&first.data)?;
+    for skill in &options.skills {
+        let bytes = store.body(run, first.seq, &skill_slot(&skill.name))?;
+        if Blake3::of(&bytes) != skill.digest {
+            return Err(shape(&format!("the skill {} has another text than the header says", skill.name)));
+        }
+        let text = String::from_utf8(bytes).map_err(|_| shape("a skill is not text"))?;
+        options.skill_texts.push(Skill { name: skill.name.clone(), text });
+    }
     let bytes = store.body(run, second.seq, "instance")?;
     let instance = Instance::from_bytes(&bytes).map_err(|error| shape(&error.to_string()))?;
     Ok(Header { options, instance })

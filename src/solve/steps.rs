@@ -17,6 +17,7 @@ use super::attempt::Attempt;
 use super::live::{Changes, Live, observed_digest};
 use super::options::Options;
 use super::outcome::{Outcome, OutcomeKind};
+use super::replay::skill_slot;
 use super::tests_mode::TestsMode;
 use super::watch::{Phase, Step};
 
@@ -101,6 +102,8 @@ impl<'a, 'l> Solver<'a, 'l> {
     pub(super) fn open(&mut self) -> Result<(), TranscriptError> {
         let templates: Vec<(String, &[u8])> =
             prompt::TEMPLATES.iter().map(|(name, text)| (format!("template:{name}"), text.as_bytes())).collect();
+        let skills = self.options.skill_texts.iter().map(|skill| (skill_slot(&skill.name), skill.text.as_bytes()));
+        let templates: Vec<(String, &[u8])> = templates.into_iter().chain(skills).collect();
         let parts: Vec<(&str, &[u8])> = templates.iter().map(|(slot, bytes)| (slot.as_str(), *bytes)).collect();
         self.transcript.note(Kind::Run, &self.options.header(), &parts)?;
         let data = object(json!({"id": self.instance.id, "hidden": self.hidden_paths}));
@@ -206,7 +209,7 @@ impl<'a, 'l> Solver<'a, 'l> {
         let ranked = ranked_files(&reply, base)
             .ok_or_else(|| Interruption::Invalid("the ranking names a file that the tree does not hold".into()))?;
         let mut files = Vec::new();
-        for path in prompt::select(&ranked, &self.budget()) {
+        for path in prompt::select(&ranked, &self.budget(), &self.options.skill_texts) {
             let bytes = self.read(&path)?;
             files.push((path, bytes));
         }
@@ -323,6 +326,7 @@ impl<'a, 'l> Solver<'a, 'l> {
             "tests": outcome.tests,
             "attempts": outcome.attempts.len(),
             "fallback": outcome.attempts.last().is_some_and(|attempt| attempt.fallback),
+            "solved_by": outcome.solved_by(self.options),
             "patch_accepted": outcome.patch_accepted,
             "judged": {"passed": outcome.judged[0], "failed": outcome.judged[1]},
         }));

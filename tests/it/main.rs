@@ -6,6 +6,7 @@
     reason = "tests say where they stop and what they skip, and hand the host's search path on"
 )]
 
+mod arms;
 mod cli;
 mod edit;
 #[cfg(all(feature = "embedded", feature = "live"))]
