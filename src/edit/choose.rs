@@ -6,7 +6,7 @@ use super::notes::{Notes, refuse};
 use super::source::Splice;
 use super::types::Refusal;
 use super::variant::{Edit, File, Variant};
-use crate::syntax::{Gate, SyntaxError, errors, new_errors};
+use crate::syntax::{Gate, SyntaxError, balance, errors, new_errors};
 
 /// The edits of one file, combined: its new bytes and what was replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,9 +82,17 @@ pub(super) fn combine(file: &File<'_>, edits: Vec<Edit>, notes: &mut Notes) -> R
 /// Counts the syntax errors that the choice adds; an impossible combination counts as many.
 fn count(file: &File<'_>, chosen: &[&Variant]) -> usize {
     let Some(bytes) = file.source.with(&sorted(chosen)) else { return usize::MAX };
-    match file.language.map(|language| new_errors(language, file.source.bytes(), &bytes)) {
-        Some(Gate::Added(errors)) => errors.len(),
+    match gate(file, &bytes) {
+        Gate::Added(errors) => errors.len(),
         _ => 0,
+    }
+}
+
+/// Asks the language's grammar, or counts brackets where none is known.
+fn gate(file: &File<'_>, bytes: &[u8]) -> Gate {
+    match file.language {
+        Some(language) => new_errors(language, file.source.bytes(), bytes),
+        None => balance(file.path, file.source.bytes(), bytes),
     }
 }
 
@@ -172,8 +180,8 @@ fn overlap(file: &File<'_>, splices: &[Splice], _notes: &Notes) -> Refusal {
 /// Refuses a result with new syntax errors, and shows them, the result and the original.
 fn broken(file: &File<'_>, splices: &[Splice], bytes: &[u8], several: Option<Code>) -> Refusal {
     const SHOWN: usize = 3;
-    let added: Vec<SyntaxError> = match file.language.map(|language| new_errors(language, file.source.bytes(), bytes)) {
-        Some(Gate::Added(errors)) => errors,
+    let added: Vec<SyntaxError> = match gate(file, bytes) {
+        Gate::Added(errors) => errors,
         _ => Vec::new(),
     };
     let text = String::from_utf8_lossy(bytes);

@@ -8,7 +8,7 @@ use super::notes::{Notes, refuse};
 use super::source::Source;
 use super::span::Span;
 use super::types::Refusal;
-use crate::syntax::{Definition, Language, definitions};
+use crate::syntax::{Definition, Language, definitions, definitions_of_part};
 
 /// Ranges may reach this many lines past the end.
 const PAST_END: usize = 3;
@@ -146,7 +146,7 @@ fn lines_of(definition: &Definition, with_decorators: bool) -> Range<usize> {
 /// Returns name, presence of decorators and indentation of the one definition that the text consists of.
 fn single_definition(body: &[String], language: Language) -> Option<(String, bool, String)> {
     let text = body.join("\n");
-    let found = definitions(language, text.as_bytes());
+    let found = definitions_of_part(language, &text);
     let outer: Vec<&Definition> = found.iter().filter(|d| d.depth == 0).collect();
     let [definition] = outer.as_slice() else { return None };
     let is_blank = |line: &String| line.trim().is_empty();

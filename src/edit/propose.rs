@@ -169,8 +169,10 @@ fn plan(
         },
     };
     let text = body::of(block, context.cut_off, is_last, notes)?;
-    let creates = span == Some(Span::New) || action.contains("create") || action.contains("new");
-    let deletes = action.contains("delete") || action.contains("remove") || text == Body::Delete;
+    // Only the first word counts: "replace, remove the check" removes no lines.
+    let verb = action.split(|c: char| !c.is_ascii_alphanumeric()).find(|word| !word.is_empty()).unwrap_or_default();
+    let creates = span == Some(Span::New) || matches!(verb, "create" | "new");
+    let deletes = matches!(verb, "delete" | "remove") || text == Body::Delete;
     let first_text = match &text {
         Body::Text(texts) | Body::OneOf(texts, _) => texts.first().cloned().unwrap_or_default(),
         Body::OldNew(old, _) => old.clone(),
@@ -202,9 +204,8 @@ fn plan(
             let file = File { path: &path, source: &source, language: Language::of_path(&path) };
             let plan = if deletes {
                 match span {
-                    None | Some(Span::All) if !matches!(text, Body::Text(_)) || action.contains("delete") => {
-                        Plan::Remove
-                    }
+                    // With text the lines are meant, not the file, and nothing says where they are.
+                    None | Some(Span::All) if !matches!(text, Body::Text(_)) => Plan::Remove,
                     None => return Err(no_lines(&file)),
                     Some(span) => {
                         notes.add(Code::Delete);

@@ -36,7 +36,17 @@ pub fn same_code(language: Language, before: &[u8], after: &[u8]) -> bool {
 
 /// Says whether a node's own text is compared: tokens, and literals, whose children do not cover all of their text.
 fn is_whole(node: Node<'_>) -> bool {
-    node.child_count() == 0 || matches!(node.kind(), "string" | "string_literal" | "raw_string_literal" | "token_tree")
+    node.child_count() == 0
+        || matches!(
+            node.kind(),
+            "string"
+                | "string_literal"
+                | "raw_string_literal"
+                | "interpreted_string_literal"
+                | "template_string"
+                | "regex"
+                | "token_tree"
+        )
 }
 
 /// The nodes of a tree but comments.
@@ -77,5 +87,11 @@ mod tests {
         assert!(!same_code(Language::Python, b"if a:\n    b\nc\n", b"if a:\n    b\n    c\n"));
         assert!(same_code(Language::Rust, b"fn f() { 1 }", b"fn f() {\n    // one\n    1\n}\n"));
         assert!(!same_code(Language::Rust, b"fn f() { 1 }", b"fn f() { 2 }"));
+        for language in [Language::JavaScript, Language::TypeScript, Language::Tsx] {
+            assert!(same_code(language, b"f(a+1)\n", b"// one\nf(a + 1) /* two */\n\n"), "{language:?}");
+            assert!(!same_code(language, b"f(`a ${b}`)\n", b"f(`a  ${b}`)\n"), "{language:?}");
+        }
+        assert!(same_code(Language::Go, b"package a\n\nvar b = 1\n", b"package a\n// c\n\n\nvar b  =  1\n"));
+        assert!(!same_code(Language::Go, b"package a\nvar b = \"x y\"\n", b"package a\nvar b = \"x  y\"\n"));
     }
 }

@@ -54,12 +54,13 @@ pub fn definitions(language: Language, source: &[u8]) -> Vec<Definition> {
         }
         let Some((kind, name)) = defined(language, node) else { continue };
         let Ok(text) = name.utf8_text(source) else { continue };
+        let whole = whole(language, node);
         found.push(Definition {
             name: text.to_owned(),
             kind,
-            first: first_line(language, node),
+            first: first_line(language, whole, source),
             header: name.start_position().row + 1,
-            last: last_line(node),
+            last: last_line(whole),
             depth: open.len(),
         });
         open.push(depth);
@@ -67,40 +68,124 @@ pub fn definitions(language: Language, source: &[u8]) -> Vec<Definition> {
     found
 }
 
+/// Returns the definitions of a part of a file: methods of a JavaScript class mean nothing outside one, so a text
+/// without any other definition is read as the inside of a class too.
+pub fn definitions_of_part(language: Language, text: &str) -> Vec<Definition> {
+    let found = definitions(language, text.as_bytes());
+    let has_classes = matches!(language, Language::JavaScript | Language::TypeScript | Language::Tsx);
+    if !found.is_empty() || !has_classes {
+        return found;
+    }
+    let inside = definitions(language, format!("class C {{\n{text}\n}}\n").as_bytes());
+    let moved = |d: Definition| Definition {
+        first: d.first - 1,
+        header: d.header - 1,
+        last: d.last - 1,
+        depth: d.depth - 1,
+        ..d
+    };
+    inside.into_iter().filter(|d| d.depth > 0 && d.first > 1).map(moved).collect()
+}
+
 fn defined(language: Language, node: Node<'_>) -> Option<(Kind, Node<'_>)> {
-    let kind = match (language, node.kind()) {
-        (Language::Python, "function_definition") => Kind::Function,
-        (Language::Python, "class_definition") => Kind::Type,
-        (Language::Rust, "function_item" | "function_signature_item") => Kind::Function,
-        (Language::Rust, "struct_item" | "enum_item" | "union_item" | "trait_item" | "type_item") => Kind::Type,
-        (Language::Rust, "impl_item") => return Some((Kind::Implementation, node.child_by_field_name("type")?)),
-        (Language::Rust, "mod_item" | "macro_definition") => Kind::Module,
-        _ => return None,
+    let kind = match language {
+        Language::Python => match node.kind() {
+            "function_definition" => Kind::Function,
+            "class_definition" => Kind::Type,
+            _ => return None,
+        },
+        Language::Rust => match node.kind() {
+            "function_item" | "function_signature_item" => Kind::Function,
+            "struct_item" | "enum_item" | "union_item" | "trait_item" | "type_item" => Kind::Type,
+            "impl_item" => return Some((Kind::Implementation, node.child_by_field_name("type")?)),
+            "mod_item" | "macro_definition" => Kind::Module,
+            _ => return None,
+        },
+        Language::Go => match node.kind() {
+            "function_declaration" | "method_declaration" => Kind::Function,
+            "type_spec" | "type_alias" => Kind::Type,
+            _ => return None,
+        },
+        Language::JavaScript | Language::TypeScript | Language::Tsx => match node.kind() {
+            "function_declaration"
+            | "generator_function_declaration"
+            | "method_definition"
+            | "function_signature"
+            | "method_signature"
+            | "abstract_method_signature" => Kind::Function,
+            "class_declaration"
+            | "abstract_class_declaration"
+            | "interface_declaration"
+            | "enum_declaration"
+            | "type_alias_declaration" => Kind::Type,
+            "internal_module" | "module" => Kind::Module,
+            // `const f = () => …` and fields that hold a function.
+            "variable_declarator" | "field_definition" | "public_field_definition" => {
+                let value = node.child_by_field_name("value")?;
+                let kind = match value.kind() {
+                    "arrow_function" | "function_expression" | "generator_function" => Kind::Function,
+                    "class" => Kind::Type,
+                    _ => return None,
+                };
+                let name = node.child_by_field_name("name").or_else(|| node.child_by_field_name("property"))?;
+                return Some((kind, name));
+            }
+            _ => return None,
+        },
     };
     Some((kind, node.child_by_field_name("name")?))
 }
 
-fn first_line(language: Language, node: Node<'_>) -> usize {
-    let mut first = node;
-    match language {
-        Language::Python => {
-            if let Some(parent) = node.parent().filter(|parent| parent.kind() == "decorated_definition") {
-                first = parent;
+/// Returns the node with what is written around it and belongs to it alone: decorators, `export`, `const`, `type`.
+fn whole(language: Language, node: Node<'_>) -> Node<'_> {
+    let belongs = |outer: &Node<'_>| match (language, outer.kind()) {
+        (Language::Python, "decorated_definition") => true,
+        (Language::Go, "type_declaration") => outer.named_child_count() == 1,
+        (Language::JavaScript | Language::TypeScript | Language::Tsx, kind) => match kind {
+            "export_statement" | "ambient_declaration" => true,
+            "lexical_declaration" | "variable_declaration" => outer.named_child_count() == 1,
+            _ => false,
+        },
+        _ => false,
+    };
+    let mut whole = node;
+    while let Some(outer) = whole.parent().filter(belongs) {
+        whole = outer;
+    }
+    whole
+}
+
+/// Returns the first line, with the attributes, decorators and documentation that are siblings before it.
+fn first_line(language: Language, whole: Node<'_>, source: &[u8]) -> usize {
+    let mut first = whole;
+    while let Some(before) = first.prev_sibling() {
+        let is_adjacent = before.end_position().row + 1 >= first.start_position().row;
+        let belongs = match (language, before.kind()) {
+            (Language::Rust, "attribute_item") => true,
+            (Language::Rust, "line_comment") => before.child_by_field_name("outer").is_some(),
+            (Language::Go, "comment") => is_adjacent && starts_line(before, source),
+            (Language::JavaScript | Language::TypeScript | Language::Tsx, "decorator") => true,
+            (Language::JavaScript | Language::TypeScript | Language::Tsx, "comment") => {
+                is_adjacent && source[before.start_byte()..].starts_with(b"/**")
             }
+            _ => false,
+        };
+        // Go's line ends are tokens of their own.
+        let is_line_end = language == Language::Go && before.kind() == "\n";
+        if !belongs && !is_line_end {
+            break;
         }
-        // Attributes and doc comments are siblings that come before.
-        Language::Rust => {
-            while let Some(before) = first.prev_sibling() {
-                let belongs = before.kind() == "attribute_item"
-                    || (before.kind() == "line_comment" && before.child_by_field_name("outer").is_some());
-                if !belongs {
-                    break;
-                }
-                first = before;
-            }
+        if is_line_end && before.prev_sibling().is_none_or(|other| other.kind() != "comment") {
+            break;
         }
+        first = before;
     }
     first.start_position().row + 1
+}
+
+fn starts_line(node: Node<'_>, source: &[u8]) -> bool {
+    let before = &source[node.start_byte() - node.start_position().column..node.start_byte()];
+    before.iter().all(u8::is_ascii_whitespace)
 }
 
 fn last_line(node: Node<'_>) -> usize {
@@ -141,6 +226,35 @@ mod tests {
                 "m Module 12(12)-14 0",
                 "T Type 13(13)-13 1"
             ]
+        );
+    }
+
+    #[test]
+    fn javascript_and_typescript_definitions() {
+        let source = "import x from 'x';\n\n/** Docs. */\nexport function f(a) {\n  return a;\n}\n\nconst g = (a) => {\n  return a;\n};\n\nexport default class A extends B {\n  total() {\n    return 1;\n  }\n}\n";
+        for language in [Language::JavaScript, Language::TypeScript, Language::Tsx] {
+            assert_eq!(
+                shown(language, source),
+                ["f Function 3(4)-6 0", "g Function 8(8)-10 0", "A Type 12(12)-16 0", "total Function 13(13)-15 1"]
+            );
+        }
+        let source = "interface I {\n  f(): void;\n}\n\ntype T = string;\n\nexport enum E {\n  A,\n}\n";
+        assert_eq!(
+            shown(Language::TypeScript, source),
+            ["I Type 1(1)-3 0", "f Function 2(2)-2 1", "T Type 5(5)-5 0", "E Type 7(7)-9 0"]
+        );
+        let part = definitions_of_part(Language::JavaScript, "  total() {\n    return 1;\n  }");
+        assert_eq!(part.len(), 1);
+        assert_eq!((part[0].name.as_str(), part[0].first, part[0].last, part[0].depth), ("total", 1, 3, 0));
+        assert!(definitions_of_part(Language::JavaScript, "x = 1").is_empty());
+    }
+
+    #[test]
+    fn go_definitions_with_their_comments() {
+        let source = "package a\n\n// F does.\n// Much.\nfunc F(a int) int {\n\treturn a\n}\n\ntype T struct {\n\tx int\n}\n\nfunc (t *T) Get() int { return t.x }\n";
+        assert_eq!(
+            shown(Language::Go, source),
+            ["F Function 3(5)-7 0", "T Type 9(9)-11 0", "Get Function 13(13)-13 0"]
         );
     }
 }

@@ -133,8 +133,24 @@ fn problem(language: Language, node: Node<'_>, source: &[u8]) -> Option<Problem>
     }
     match language {
         Language::Python => python(node),
-        Language::Rust => None,
+        Language::Go => go(node, source),
+        Language::Rust | Language::JavaScript | Language::TypeScript | Language::Tsx => None,
     }
+}
+
+/// Finds what Go's grammar lets through, since it also reads parts of files: statements between declarations.
+fn go(node: Node<'_>, source: &[u8]) -> Option<Problem> {
+    let is_outermost = node.parent().is_some_and(|parent| parent.kind() == "source_file");
+    let is_declaration = node.kind() == "package_clause"
+        || (node.kind().ends_with("_declaration") && node.kind() != "short_var_declaration");
+    if node.kind() == "source_file" {
+        let mut cursor = node.walk();
+        let mut named = node.named_children(&mut cursor).filter(|child| !Language::is_comment(child.kind()));
+        let first = named.next()?;
+        return (!first.is_error() && first.kind() != "package_clause").then(|| Problem::Missing("package".to_owned()));
+    }
+    let is_statement = is_outermost && node.is_named() && !is_declaration && !Language::is_comment(node.kind());
+    is_statement.then(|| Problem::OutsideFunction(shorten(&source[node.byte_range()])))
 }
 
 /// Finds what the grammar lets through and Python does not.
@@ -270,6 +286,24 @@ mod tests {
         let found = errors(Language::Rust, b"fn f() { let x = ; }\nfn g( {}\n").unwrap();
         assert!(!found.is_empty());
         assert_eq!(errors(Language::Rust, b"fn f() -> u8 { 1 }\n").unwrap(), []);
+    }
+
+    #[test]
+    fn errors_of_the_other_languages_are_found() {
+        for (language, source, expected) in [
+            (Language::JavaScript, "function f() {\n  return 1;\n", "line 2: missing `}`"),
+            (Language::TypeScript, "const a: number = ;\n", "line 1: unexpected `=`"),
+            (Language::JavaScript, "const a = <b>c</b>;\n", ""),
+            (Language::Tsx, "const a: string = <b>c</b>;\n", ""),
+            (Language::TypeScript, "const a = <string>b;\nclass A<T> { private x?: T; }\n", ""),
+            (Language::Go, "package a\n\nx := 1\n", "line 3: `x := 1` outside a function"),
+            (Language::Go, "func f() {}\n", "line 1: missing `package`"),
+            (Language::Go, "// a\npackage a\n\nimport \"b\"\n\nvar c = 1\n\nfunc f[T any](a T) { b.C(a) }\n", ""),
+        ] {
+            let found = errors(language, source.as_bytes()).unwrap();
+            let found = found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            assert_eq!(found, expected, "{language:?} {source:?}");
+        }
     }
 
     #[test]

@@ -7,6 +7,14 @@ pub enum Language {
     Python,
     /// Rust.
     Rust,
+    /// JavaScript, JSX included.
+    JavaScript,
+    /// TypeScript.
+    TypeScript,
+    /// TypeScript with JSX, whose grammar is another one: `<T>x` is no cast there.
+    Tsx,
+    /// Go.
+    Go,
 }
 
 impl Language {
@@ -16,6 +24,10 @@ impl Language {
         match name.rsplit_once('.')?.1 {
             "py" | "pyi" => Some(Self::Python),
             "rs" => Some(Self::Rust),
+            "js" | "jsx" | "mjs" | "cjs" => Some(Self::JavaScript),
+            "ts" | "mts" | "cts" => Some(Self::TypeScript),
+            "tsx" => Some(Self::Tsx),
+            "go" => Some(Self::Go),
             _ => None,
         }
     }
@@ -25,6 +37,10 @@ impl Language {
         match self {
             Self::Python => "python",
             Self::Rust => "rust",
+            Self::JavaScript => "javascript",
+            Self::TypeScript => "typescript",
+            Self::Tsx => "tsx",
+            Self::Go => "go",
         }
     }
 
@@ -32,11 +48,15 @@ impl Language {
         match self {
             Self::Python => tree_sitter_python::LANGUAGE.into(),
             Self::Rust => tree_sitter_rust::LANGUAGE.into(),
+            Self::JavaScript => tree_sitter_javascript::LANGUAGE.into(),
+            Self::TypeScript => tree_sitter_typescript::LANGUAGE_TYPESCRIPT.into(),
+            Self::Tsx => tree_sitter_typescript::LANGUAGE_TSX.into(),
+            Self::Go => tree_sitter_go::LANGUAGE.into(),
         }
     }
 
     /// Says whether nodes of this kind are comments.
     pub(super) fn is_comment(kind: &str) -> bool {
-        matches!(kind, "comment" | "line_comment" | "block_comment")
+        matches!(kind, "comment" | "line_comment" | "block_comment" | "html_comment")
     }
 }
