@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::canon::{Blake3, Sha256, Tree};
+use crate::edit::Format;
 use crate::transcript::{Entry, Evidence, Kind};
 
 /// The events of one attempt.
@@ -59,6 +61,17 @@ pub(super) struct Course<'e> {
 }
 
 impl<'e> Course<'e> {
+    /// Returns what the model was asked for: direct edits, unless the header says a one-shot diff.
+    ///
+    /// # Errors
+    /// A form of answer that this version does not know.
+    pub(super) fn format(&self) -> Result<Format, String> {
+        match self.run.data.get("options").and_then(|options| options.get("format")) {
+            None => Ok(Format::default()),
+            Some(value) => Format::deserialize(value).map_err(|error| format!("the form of the answers: {error}")),
+        }
+    }
+
     /// Reads the events of a run.
     ///
     /// # Errors

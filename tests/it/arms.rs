@@ -47,6 +47,8 @@ fn the_patch_arm_has_one_attempt_and_refuses_by_its_own_codes() {
         assert!(attempts[0]["codes"].as_array().unwrap().contains(&json!(word)), "{value}");
         let replay = env.run(&["replay", "last", "--json"]).sound();
         assert_eq!(serde_json::from_str::<Value>(&replay).unwrap()["equal"], json!(true));
+        let check = env.run(&["check", "last"]);
+        assert_eq!(check.code, 0, "{check:?}");
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Finding, counted};
 use crate::canon::{Blake3, Sha256, json as canonical};
-use crate::edit::{self, Context, Limits, Refusal, is_protected, propose};
+use crate::edit::{self, Context, Limits, Refusal, is_protected};
 use crate::model::{self, Provider, Reply, Request, Stop};
 use crate::rung::course::{Attempt, Course, digest_of};
 use crate::transcript::Entry;
@@ -109,7 +109,7 @@ fn reread(course: &Course<'_>, attempt: &Attempt<'_>, seen: &mut BTreeMap<Blake3
     };
     let read = match seen.get(&digest) {
         Some(earlier) => Err(Refusal::repeated(*earlier)),
-        None => propose(reply.text.as_bytes(), &context, &mut |path| {
+        None => course.format()?.propose(reply.text.as_bytes(), &context, &mut |path| {
             course.base.get(path)?;
             course.files.get(path).cloned()
         }),
