@@ -48,6 +48,7 @@ pub(crate) fn prepare(args: &PrepareArgs, _global: &Global, ui: &mut Ui) -> Resu
     }
     let environments = Environments::new(&args.env);
     let tools = tools();
+    let mut failed = None;
     for (name, (recipe, instances)) in &wanted {
         let was_there = environments.find(name).is_some();
         let spinner = ui.spinner();
@@ -65,7 +66,16 @@ pub(crate) fn prepare(args: &PrepareArgs, _global: &Global, ui: &mut Ui) -> Resu
             });
         });
         spinner.finish_and_clear();
-        let folder = built?;
+        let folder = match built {
+            Ok(folder) => folder,
+            Err(error) => {
+                // The others are worth having; the exit code is that of the first failure.
+                let instances: Vec<&str> = instances.iter().map(String::as_str).collect();
+                ui.say(format_args!("{name}: not built, for {}: {error}", instances.join(", ")));
+                failed.get_or_insert(error);
+                continue;
+            }
+        };
         if args.json {
             ui.json(&serde_json::json!({
                 "environment": name, "python": recipe.python(), "packages": recipe.packages(),
@@ -80,7 +90,10 @@ pub(crate) fn prepare(args: &PrepareArgs, _global: &Global, ui: &mut Ui) -> Resu
             ))?;
         }
     }
-    Ok(Exit::Sound)
+    match failed {
+        Some(error) => Err(error.into()),
+        None => Ok(Exit::Sound),
+    }
 }
 
 /// Returns what the instance's environment is made of, if it names one.

@@ -59,7 +59,7 @@ impl Place {
     }
 }
 
-fn request(command: &str) -> TestRequest {
+pub(crate) fn request(command: &str) -> TestRequest {
     TestRequest {
         command: command.to_owned(),
         env: BTreeMap::new(),

@@ -31,3 +31,4 @@ mod transcript;
 #[cfg(feature = "live")]
 mod weights;
 mod workspace;
+mod workspace_hostile;

@@ -60,7 +60,14 @@ impl Environments {
         fs::create_dir_all(&self.folder).map_err(|source| at(&self.folder, source))?;
         let folder = self.folder.canonicalize().map_err(|source| at(&self.folder, source))?;
         let place = folder.join(&name);
-        let new = folder.join(format!(".new-{name}-{}", std::process::id()));
+        let new = folder.join(format!(".new-{name}"));
+        // One builder at a time; the lock goes with its process, so a killed one leaves only a folder to clear away.
+        let lock = folder.join(format!(".lock-{name}"));
+        let held = fs::File::create(&lock).and_then(|file| file.lock().map(|()| file));
+        let _held = held.map_err(|source| at(&lock, source))?;
+        if let Some(found) = self.find(&name) {
+            return Ok(found);
+        }
         remove(&new).map_err(|source| at(&new, source))?;
         let built = fill(&new, &python, recipe, tools, progress)
             .and_then(|()| finish(&new, recipe, &version).map_err(|source| at(&new, source)));
@@ -69,14 +76,8 @@ impl Environments {
             return Err(error);
         }
         // A folder without the mark is what an older, interrupted or foreign build left.
-        if self.find(&name).is_none() {
-            remove(&place).map_err(|source| at(&place, source))?;
-        }
-        match fs::rename(&new, &place) {
-            // Somebody else was faster; theirs is made of the same packages.
-            Err(_) if self.find(&name).is_some() => remove(&new).map_err(|source| at(&new, source))?,
-            renamed => renamed.map_err(|source| at(&place, source))?,
-        }
+        remove(&place).map_err(|source| at(&place, source))?;
+        fs::rename(&new, &place).map_err(|source| at(&place, source))?;
         Ok(place)
     }
 }
@@ -101,7 +102,10 @@ fn fill(
     };
     let text = |path: &Path| path.to_string_lossy().into_owned();
     progress(Step::Creating);
-    let requirements = new.with_extension("txt");
+    // Not `with_extension`: a name holds a dot, and every build for Python 3 would share one list.
+    let mut requirements = new.as_os_str().to_owned();
+    requirements.push(".txt");
+    let requirements = PathBuf::from(requirements);
     let lines: String = recipe.packages().iter().map(|package| format!("{package}\n")).collect();
     fs::write(&requirements, lines).map_err(|source| GateError::Io { path: requirements.clone(), source })?;
     let (new_text, python_text, list) = (text(new), text(python), text(&requirements));
