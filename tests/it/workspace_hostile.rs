@@ -96,7 +96,7 @@ fn odd_trees_are_taken_as_they_are_and_the_origin_stays() {
         ("120000", "out", "../../../../etc/passwd"),
         ("100644", "Case.py", "upper = 1\n"),
         ("100644", "case.py", "lower = 1\n"),
-        ("100644", "a \"b\"\t\\c\u{e9}.py", "odd = 1\n"),
+        ("100644", "a \"b\"\tc\u{e9}.py", "odd = 1\n"),
     ]);
     place.git(&["config", "filter.evil.smudge", "touch evil; cat"], "");
     place.git(&["config", "core.fsmonitor", "touch evil"], "");

@@ -40,6 +40,8 @@ pub(super) fn enter() -> Result<Report, String> {
     if plan.level.has_namespaces() {
         drop_capabilities().map_err(|error| format!("capabilities cannot be dropped: {error}"))?;
     }
+    // Thousands of processes must not keep the watcher from its turn.
+    rustix::process::nice(10).map_err(|error| format!("no lower priority: {error}"))?;
     rustix::thread::set_no_new_privs(true).map_err(|error| error.to_string())?;
     if plan.level.has_landlock() {
         restrict(&plan)?;

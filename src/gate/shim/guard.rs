@@ -61,6 +61,12 @@ impl Guard {
 
     /// Says which limit is passed, if one is.
     pub(super) fn check(&self) -> Option<Exceeded> {
+        // The cheapest question first: among thousands of processes the others take seconds.
+        if let (ids, Some(1)) = ids()
+            && ids.len() as u64 > self.limits.processes
+        {
+            return Some(Exceeded::Processes);
+        }
         if let Some(exceeded) = self.check_disk() {
             return Some(exceeded);
         }
@@ -133,18 +139,21 @@ fn removed_files(id: i32) -> Written {
     sum
 }
 
-/// Lists what descends from this process.
-pub(super) fn descendants() -> Vec<Process> {
+/// Lists the processes that can be seen, and the number that this one has among them: 1 where it is the first of a
+/// namespace and sees nobody else's.
+fn ids() -> (Vec<i32>, Option<i32>) {
     // Inside a namespace whose `/proc` is the host's, the number there is another than the one that the kernel tells.
     let own = fs::read_link("/proc/self").ok().and_then(|own| own.to_str()?.parse::<i32>().ok());
-    let Some(own) = own else { return Vec::new() };
-    let mut others = Vec::new();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let id = entry.file_name().to_str().and_then(|name| name.parse().ok());
-        if let Some(process) = id.and_then(read_process).filter(|process| !process.is_dead) {
-            others.push(process);
-        }
-    }
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    (ids.collect(), own)
+}
+
+/// Lists what descends from this process.
+pub(super) fn descendants() -> Vec<Process> {
+    let (ids, Some(own)) = ids() else { return Vec::new() };
+    let mut others: Vec<Process> =
+        ids.into_iter().filter_map(read_process).filter(|process| !process.is_dead).collect();
     let mut family = BTreeSet::from([own]);
     let mut found = Vec::new();
     loop {

@@ -87,7 +87,7 @@ impl Default for Limits {
             data_bytes: 8 << 30,
             memory_bytes: 8 << 30,
             files: 4096,
-            processes: 2048,
+            processes: 1024,
             written_bytes: 2 << 30,
             written_files: 200_000,
         }
