@@ -61,7 +61,7 @@ pub(crate) fn small() -> Vec<Task> {
             let line = right[..at].matches('\n').count() + 1;
             let language = Language::of_path(path);
             let around = language.map_or_else(Vec::new, |language| definitions(language, right.as_bytes()));
-            let function = around.iter().filter(|d| d.kind == Kind::Function && d.contains(line)).next_back();
+            let function = around.iter().rfind(|d| d.kind == Kind::Function && d.contains(line));
             let function = function.map_or(path, |d| d.name.as_str()).to_owned();
             let name = format!("{path}-{line}-{kind}");
             let issue = format!("{function} is wrong\n\n`{function}` does not do what its name says.");
