@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use runproof::canon::Blake3;
 use runproof::gate::environment::{Environments, Recipe, generated_files};
-use runproof::gate::{Expected, Parser, Sandbox, TestReport, TestRequest, green, normalise, red, report, run};
+use runproof::gate::{Expected, Reader, Sandbox, TestReport, TestRequest, green, normalise, red, report, run};
 use runproof::instance::{Hidden, Instance, Repository, load_all};
 use runproof::workspace::{Git, Origin, Repos, Worktree};
 
@@ -103,7 +103,7 @@ fn check(
         println!("{id}: SKIPPED: it has no test patch");
         return Ok(None);
     };
-    let parser = Parser::guess(instance.log_parser.as_deref(), &command, repo).ok_or("no parser for its log")?;
+    let reader = Reader::choose(instance.log_parser.as_deref(), &command, repo, !instance.fail_to_pass.is_empty())?;
     let started = Instant::now();
     let mut worktree = Worktree::create(git, &Origin::Clone(origin), instance.base_commit.as_deref(), at)?;
     let created = started.elapsed().as_millis();
@@ -125,9 +125,11 @@ fn check(
         let seconds = started.elapsed().as_secs_f64();
         let canonical = normalise(&execution.to_bytes())?;
         if let Some(folder) = std::env::var_os("GATES_LOGS") {
-            std::fs::write(Path::new(&folder).join(format!("{id}.{stage}.log")), &canonical)?;
+            let name = |end: &str| Path::new(&folder).join(format!("{id}.{stage}.{end}"));
+            std::fs::write(name("canonical"), &canonical)?;
+            std::fs::write(name("raw"), &execution.log)?;
         }
-        Ok((report(parser, &canonical), Blake3::of(&canonical), seconds))
+        Ok((report(reader, &canonical), Blake3::of(&canonical), seconds))
     };
     worktree.apply_patch(test_patch.as_bytes())?;
     let expected =

@@ -9,6 +9,7 @@ use regex::Regex;
 
 use super::Parser;
 use super::execution::split;
+use super::parse::{go, json, plain};
 use super::report::fold;
 
 /// Lines of one failing test.
@@ -18,6 +19,19 @@ struct Block<'a> {
 }
 
 static PYTEST: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^_{3,} (.+?) _{3,}$").expect("a tested pattern"));
+static CARGO: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^---- (.+?) (?:stdout|stderr) ----$|^((?:error|panicked)(?:\[E\d+\])?: .+)$")
+        .expect("a tested pattern")
+});
+static NEXTEST: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^\s*(?:FAIL|TIMEOUT|ABORT|SIG[A-Z]+) \[[^\]]*\] (?:\(\s*\d+/\d+\) )?(\S+ \S+)$")
+        .expect("a tested pattern")
+});
+static GO: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^\s*(?:=== RUN\s+|--- FAIL: )(\S+)(?: \(.*\))?$|^# (\S.*)$|^(panic: .+)$").expect("a tested pattern")
+});
+static JEST: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^  ● (.+)$").expect("a tested pattern"));
+static VITEST: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^ FAIL  (.+)$").expect("a tested pattern"));
 static UNITTEST: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^(?:FAIL|ERROR): (.+)$").expect("a tested pattern"));
 
 /// Returns what the canonical log says about the failing tests `names`, at most `cap` bytes.
@@ -26,6 +40,9 @@ static UNITTEST: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^(?:FAIL|ERROR)
 pub fn failure_text(parser: Parser, canonical_execution: &[u8], names: &[String], cap: usize) -> String {
     let Ok((head, log)) = split(canonical_execution) else { return String::new() };
     let log = String::from_utf8_lossy(log);
+    let log = plain(&log);
+    let parser = parser.recognise(&log);
+    let (parser, log) = readable(parser, &log);
     let blocks = blocks(parser, &log);
     let mut chosen: Vec<&Block<'_>> = Vec::new();
     for name in names {
@@ -64,18 +81,59 @@ pub fn failure_text(parser: Parser, canonical_execution: &[u8], names: &[String]
     text
 }
 
+/// Turns structured output into the text that a person would see.
+fn readable(parser: Parser, log: &str) -> (Parser, String) {
+    match parser {
+        Parser::Go => (parser, go::text(log)),
+        Parser::Jest | Parser::Vitest => {
+            let failures = json::failures(log);
+            if failures.is_empty() {
+                return (parser, log.to_owned());
+            }
+            let text: String = failures.iter().map(|(name, message)| format!("  ● {name}\n{message}\n")).collect();
+            (Parser::Jest, plain(&text).into_owned())
+        }
+        _ => (parser, log.to_owned()),
+    }
+}
+
+/// Says whether a line ends the block before it.
+fn is_end(parser: Parser, line: &str) -> bool {
+    let starts = |words: &[&str]| words.iter().any(|word| line.starts_with(word));
+    match parser {
+        Parser::Cargo => starts(&["failures:", "test result:", "warning:"]),
+        Parser::Nextest => {
+            let line = line.trim_start();
+            ["PASS [", "SKIP [", "Summary [", "Cancelling", "TRY "].iter().any(|word| line.starts_with(word))
+        }
+        Parser::Go => starts(&["FAIL\t", "ok  \t", "PASS", "=== ", "--- PASS", "--- SKIP", "?   \t"]),
+        Parser::Jest => starts(&["PASS ", "FAIL ", "Test Suites:"]),
+        Parser::Vitest => starts(&["⎯"]),
+        Parser::Sympy => is_rule(line, '=') || is_rule(line, '_'),
+        Parser::Pytest | Parser::Auto | Parser::Unittest | Parser::Django => {
+            is_rule(line, '=') || line.starts_with("Ran ")
+        }
+    }
+}
+
 fn blocks<'a>(parser: Parser, log: &'a str) -> Vec<Block<'a>> {
     let mut blocks: Vec<Block<'a>> = Vec::new();
     let mut open = false;
     for line in log.lines() {
         let title = match parser {
-            Parser::Pytest | Parser::Sympy => PYTEST.captures(line),
+            Parser::Pytest | Parser::Sympy | Parser::Auto => PYTEST.captures(line),
             Parser::Unittest | Parser::Django => UNITTEST.captures(line),
+            Parser::Cargo => CARGO.captures(line),
+            Parser::Nextest => NEXTEST.captures(line),
+            Parser::Go => GO.captures(line),
+            Parser::Jest => JEST.captures(line),
+            Parser::Vitest => VITEST.captures(line),
         };
         if let Some(title) = title {
-            blocks.push(Block { title: title[1].to_owned(), lines: Vec::new() });
+            let title = title.iter().skip(1).flatten().next().map_or("", |title| title.as_str());
+            blocks.push(Block { title: title.to_owned(), lines: Vec::new() });
             open = true;
-        } else if is_rule(line, '=') || (parser == Parser::Sympy && is_rule(line, '_')) || line.starts_with("Ran ") {
+        } else if is_end(parser, line) {
             open = false;
         } else if open
             && !is_rule(line, '-')
@@ -102,8 +160,22 @@ fn is_rule(line: &str, character: char) -> bool {
 }
 
 fn belongs(parser: Parser, title: &str, name: &str) -> bool {
+    let test = name.split_once(" > ").map_or(name, |(_, test)| test);
     match parser {
-        Parser::Pytest => {
+        // A doctest's line is no part of its key.
+        Parser::Cargo => {
+            title == test || title.starts_with(&format!("{} (line ", test.split(" #").next().unwrap_or(test)))
+        }
+        Parser::Nextest => title == name.replace(" > ", " ") || title.rsplit(' ').next() == Some(name),
+        Parser::Go => title == test || title.split(' ').next() == Some(name),
+        Parser::Jest => {
+            let title = title.replace(" › ", " > ");
+            title == test || title == name || title.ends_with(&format!(" > {name}"))
+        }
+        Parser::Vitest => {
+            title == name || title.ends_with(&format!(" > {name}")) || title.starts_with(&format!("{name} [ "))
+        }
+        Parser::Pytest | Parser::Auto => {
             // `path::Class::test[x]` is headed `Class.test[x]`; a failed import `ERROR collecting path`.
             let (path, test) = name.split_once("::").unwrap_or((name, ""));
             let title = title.trim_start_matches("ERROR at setup of ").trim_start_matches("ERROR at teardown of ");
@@ -164,6 +236,35 @@ mod tests {
         };
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         failure_text(parser, &normalise(&execution.to_bytes()).unwrap(), &names, cap)
+    }
+
+    #[test]
+    fn every_runner_shows_the_assertion_and_its_place() {
+        let cargo = "running 2 tests\n\nfailures:\n\n---- tests::a stdout ----\n\nthread 'tests::a' panicked at src/lib.rs:9:9:\nassertion `left == right` failed\n  left: 1\n right: 2\n\n---- tests::b stdout ----\nother\n\nfailures:\n    tests::a\n";
+        let nextest = "        FAIL [   0.005s] (2/4) c::it a\n  stdout ---\n    thread 'a' panicked at tests/it.rs:3:5:\n        PASS [   0.004s] (1/4) c other\n";
+        let go = "=== RUN   TestO\nother\n--- PASS: TestO (0.00s)\n=== RUN   TestA\n    a_test.go:9: got 1, want 2\n--- FAIL: TestA (0.00s)\nFAIL\nFAIL\tp\t0.004s\n";
+        let events = r#"{"Action":"output","Package":"p","Test":"TestA","Output":"=== RUN   TestA\n"}
+{"Action":"output","Package":"p","Test":"TestA","Output":"    a_test.go:9: got 1, want 2\n"}
+"#;
+        let jest = "FAIL a.test.js\n  ● sums › a\n\n    Expected: 2\n      at Object.toBe (a.test.js:3:4)\n\n  ● sums › other\n\n    no\n\nTest Suites: 1 failed\n";
+        let results = r#"{"testResults":[{"name":"/testbed/a.test.js","status":"failed","assertionResults":[{"ancestorTitles":["sums"],"title":"a","status":"failed","failureMessages":["Expected: 2\n    at a.test.js:3:4"]}]}]}"#;
+        let vitest = " FAIL  a.test.js > sums > a\nAssertionError: expected 1 to be 2\n ❯ a.test.js:3:4\n⎯⎯⎯⎯[1/2]⎯\n\n FAIL  a.test.js > other\nno\n⎯⎯⎯⎯[2/2]⎯\n";
+        for (parser, log, name, shown) in [
+            (Parser::Cargo, cargo, "c (src/lib.rs) > tests::a", ["src/lib.rs:9:9", "left: 1"]),
+            (Parser::Nextest, nextest, "c::it > a", ["tests/it.rs:3:5", "thread 'a'"]),
+            (Parser::Go, go, "p > TestA", ["a_test.go:9:", "want 2"]),
+            (Parser::Go, events, "p > TestA", ["a_test.go:9:", "want 2"]),
+            (Parser::Jest, jest, "a.test.js > sums > a", ["a.test.js:3:4", "Expected: 2"]),
+            (Parser::Jest, results, "a.test.js > sums > a", ["a.test.js:3:4", "Expected: 2"]),
+            (Parser::Vitest, results, "a.test.js > sums > a", ["a.test.js:3:4", "Expected: 2"]),
+            (Parser::Vitest, vitest, "a.test.js > sums > a", ["a.test.js:3:4", "expected 1 to be 2"]),
+        ] {
+            let got = text(parser, log, &[name], 4000);
+            assert!(shown.iter().all(|part| got.contains(part)) && !got.contains("other"), "{parser:?}: {got}");
+        }
+        let broken =
+            "error[E0308]: mismatched types\n --> src/lib.rs:2:5\n  |\n2 |     1\n\nerror: could not compile `c`\n";
+        assert!(text(Parser::Cargo, broken, &["c (src/lib.rs) > tests::a"], 4000).contains("src/lib.rs:2:5"));
     }
 
     const PYTEST_LOG: &str = "\

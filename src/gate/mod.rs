@@ -22,8 +22,8 @@ pub use error::GateError;
 pub use execution::{Exceeded, Execution, Level};
 pub use failure::failure_text;
 pub use normalise::{NORMALISER, normalise};
-pub use parse::{Parser, report};
-pub use report::{Status, TestReport};
+pub use parse::{Compat, Parser, Reader, report};
+pub use report::{Folding, Status, TestReport};
 pub use request::TestRequest;
 pub use run::run;
 pub use sandbox::{ENVIRONMENT, Place, Sandbox, WORKTREE};
@@ -31,4 +31,4 @@ pub use shim::Limits;
 pub use verdict::{Expected, GreenVerdict, RedVerdict, green, red};
 
 /// Version of parsers, verdict rules and failure text; part of the orchestration digest, raised on purpose with every change.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;

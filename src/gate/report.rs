@@ -1,10 +1,10 @@
 //! What a runner said about each test, independent of the runner.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::Exceeded;
+use super::{Exceeded, Reader};
 
 /// How a test ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -54,6 +54,33 @@ pub struct TestReport {
     pub exceeded: Option<Exceeded>,
     /// Number of tests that the runner says it ran, if it came to its closing line.
     pub ran: Option<u64>,
+    /// How the log was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reader: Option<Reader>,
+    /// Names that one run gave more than one result; the worst counts.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub duplicates: BTreeSet<String>,
+    /// Statuses that are none of the runner's, by test; such a test is an error.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub unknown: BTreeMap<String, String>,
+    /// Whether the runner names only failing tests, and passing files or packages as a whole.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub quiet: bool,
+    /// What the SWE-bench harness reads from the same log, in its own words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub harness: Option<BTreeMap<String, String>>,
+}
+
+/// How a listed name was found under another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Folding {
+    /// The class path of Python 3.11 has the method's name in it, the older one has not.
+    ClassPath,
+    /// The list has the docstring and the log the name, or the other way round.
+    Docstring,
+    /// The list's name was cut within its brackets.
+    CutBracket,
 }
 
 impl TestReport {
@@ -71,6 +98,85 @@ impl TestReport {
         full(name).or_else(|| full(&fold(name)?)).or_else(|| self.by_prefix(name))
     }
 
+    /// Returns how the test that an instance's list names ended.
+    ///
+    /// Where the harness's reading is there, it decides, as the harness does: a test that it does not name has not
+    /// passed, and a status that is none counts as an error.
+    pub fn listed(&self, name: &str) -> Option<Status> {
+        let Some(harness) = &self.harness else { return self.status(name) };
+        let (key, _) = self.found(harness, name)?;
+        harness.get(key).map(|word| harness_status(word))
+    }
+
+    /// Returns the listed names that were found under another name, with that name and how.
+    pub fn folded<'a>(&self, names: impl IntoIterator<Item = &'a String>) -> BTreeMap<String, (String, Folding)> {
+        let Some(harness) = &self.harness else { return BTreeMap::new() };
+        let found = names.into_iter().filter_map(|name| {
+            let (key, folding) = self.found(harness, name)?;
+            Some((name.clone(), (key.to_owned(), folding?)))
+        });
+        found.collect()
+    }
+
+    /// Says whether the log explains an exit code that is not zero: some test failed, in the harness's reading too.
+    pub fn explains_failure(&self) -> bool {
+        let named = |harness: &BTreeMap<String, String>| {
+            harness.is_empty() || harness.values().any(|word| matches!(word.as_str(), "FAILED" | "ERROR"))
+        };
+        !self.failing().is_empty() && self.harness.as_ref().is_none_or(named)
+    }
+
+    /// Finds a listed name among the harness's: as it is, cut within a bracket, or folded.
+    fn found<'a>(&'a self, harness: &'a BTreeMap<String, String>, name: &str) -> Option<(&'a str, Option<Folding>)> {
+        if let Some((key, _)) = harness.get_key_value(name) {
+            return Some((key, None));
+        }
+        let count = |bracket| name.matches(bracket).count();
+        if count('[') > count(']') {
+            let mut keys = harness.range(name.to_owned()..).take_while(|(key, _)| key.starts_with(name));
+            let (first, word) = keys.next()?;
+            let passes = |word: &String| harness_status(word).is_pass();
+            return keys.all(|(_, other)| passes(other) == passes(word)).then_some((first, Some(Folding::CutBracket)));
+        }
+        let short = fold(name).unwrap_or_else(|| name.to_owned());
+        let same_class = || harness.keys().find(|key| fold(key).as_deref() == Some(&short) || **key == short);
+        let other_name = || {
+            // The strict reading knows which docstring belongs to which test.
+            let docstrings = self.aliases.iter().filter(|(_, full)| **full == short).map(|(docstring, _)| docstring);
+            let full = self.aliases.get(name);
+            let of_full =
+                full.and_then(|full| harness.keys().find(|key| *key == full || fold(key).as_ref() == Some(full)));
+            docstrings.filter_map(|docstring| harness.get_key_value(docstring)).map(|(key, _)| key).next().or(of_full)
+        };
+        same_class()
+            .map(|key| (key.as_str(), Some(Folding::ClassPath)))
+            .or_else(|| other_name().map(|key| (key.as_str(), Some(Folding::Docstring))))
+    }
+
+    /// Returns the status of a test by its full name; a file or package that passed without naming its tests speaks
+    /// for them.
+    pub fn outcome(&self, name: &str) -> Option<Status> {
+        let group = || name.split_once(" > ").map_or("", |(group, _)| group);
+        let passed = || self.tests.get(group()).copied().filter(|status| *status == Status::Passed);
+        self.tests.get(name).copied().or_else(passed)
+    }
+
+    /// Notes a result; a second one for the same name is a duplicate.
+    pub(super) fn record(&mut self, name: String, status: Status) {
+        if let Some(known) = self.tests.get_mut(&name) {
+            *known = status.max(*known);
+            self.duplicates.insert(name);
+        } else {
+            self.tests.insert(name, status);
+        }
+    }
+
+    /// Notes a result in a word that is no status.
+    pub(super) fn record_unknown(&mut self, name: String, word: &str) {
+        self.unknown.insert(name.clone(), word.to_owned());
+        self.record(name, Status::Error);
+    }
+
     /// Returns the names of the tests that failed, in order.
     pub fn failing(&self) -> Vec<&str> {
         self.tests.iter().filter(|(_, status)| status.is_failure()).map(|(name, _)| name.as_str()).collect()
@@ -84,6 +190,16 @@ impl TestReport {
         let mut found = self.tests.range(name.to_owned()..).take_while(|(full, _)| full.starts_with(name));
         let (_, first) = found.next()?;
         found.all(|(_, status)| status == first).then_some(*first)
+    }
+}
+
+fn harness_status(word: &str) -> Status {
+    match word {
+        "PASSED" => Status::Passed,
+        "XFAIL" => Status::Xfail,
+        "SKIPPED" => Status::Skipped,
+        "FAILED" => Status::Failed,
+        _ => Status::Error,
     }
 }
 

@@ -133,7 +133,7 @@ pub fn green(expected: &Expected, before: &[TestReport], report: &TestReport) ->
             let unsteady = flaky_names(before);
             let baseline = before.first().map(|report| &report.tests).into_iter().flatten();
             for (name, before) in baseline.filter(|(name, _)| !unsteady.contains(name)) {
-                let now = report.tests.get(name);
+                let now = report.outcome(name);
                 if before.is_failure() {
                     let passes_now = match now {
                         Some(now) => now.is_pass(),
@@ -141,7 +141,7 @@ pub fn green(expected: &Expected, before: &[TestReport], report: &TestReport) ->
                         None => !names_passes(report) && report.executed(),
                     };
                     if passes_now { fixed.push(name.clone()) } else { still_failing.push(name.clone()) }
-                } else if before.is_pass() && !now.is_some_and(|now| now.is_pass() || *now == Status::Skipped) {
+                } else if before.is_pass() && !now.is_some_and(|now| now.is_pass() || now == Status::Skipped) {
                     newly_failing.push(name.clone());
                 }
             }
@@ -168,13 +168,13 @@ fn contradictions(before: &[TestReport], report: &TestReport) -> Vec<&'static st
         let is_early = report.exit == Some(0) && report.ran.is_none() && had_end;
         return vec![if is_early { "G-EARLY-EXIT" } else { "G-NO-TESTS" }];
     }
-    let has_failures = |report: &TestReport| !report.failing().is_empty();
+    let has_failures = TestReport::explains_failure;
     let honest_failure = |report: &TestReport| report.exit != Some(0) && has_failures(report);
     let exit_hides = report.exit == Some(0) && has_failures(report) && before.iter().any(honest_failure);
     let unexplained = report.exit != Some(0) && !has_failures(report);
     // Runs of the same tests print the same surplus: tests within tests, failing parts of one test.
     let surplus = |report: &TestReport| (executed(report)).saturating_sub(report.ran.unwrap_or(0));
-    let forged = surplus(report) > before.iter().map(surplus).max().unwrap_or(u64::MAX);
+    let forged = !report.quiet && surplus(report) > before.iter().map(surplus).max().unwrap_or(u64::MAX);
     let fewer = before.iter().filter_map(|before| before.ran).min().is_some_and(|least| report.ran < Some(least));
     let found = [(exit_hides || unexplained, "G-EXIT"), (forged, "G-FORGED"), (fewer, "G-FEWER-TESTS")];
     found.into_iter().filter_map(|(is_so, code)| is_so.then_some(code)).collect()
@@ -194,7 +194,7 @@ enum End {
 }
 
 fn end(report: &TestReport, name: &str) -> End {
-    match report.status(name) {
+    match report.listed(name).or_else(|| report.outcome(name)) {
         Some(status) if status.is_failure() => End::Failed,
         Some(_) => End::Kept,
         None => End::Absent,
@@ -225,11 +225,11 @@ fn endings(report: &TestReport) -> Vec<String> {
 }
 
 fn passes(report: &TestReport, name: &str) -> bool {
-    report.status(name).is_some_and(Status::is_pass)
+    report.listed(name).is_some_and(Status::is_pass)
 }
 
 fn is_kept(report: &TestReport, name: &str) -> bool {
-    report.status(name).is_some_and(|status| status.is_pass() || status == Status::Skipped)
+    report.listed(name).is_some_and(|status| status.is_pass() || status == Status::Skipped)
 }
 
 fn names_passes(report: &TestReport) -> bool {

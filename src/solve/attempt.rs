@@ -275,7 +275,8 @@ impl Solver<'_, '_> {
             verdict.still_failing.len(),
             verdict.newly_failing.len()
         );
-        let text = |names: &[String]| gate::failure_text(self.parser, &tested.execution, names, FAILURE_TEXT);
+        let parser = self.reader()?.parser;
+        let text = |names: &[String]| gate::failure_text(parser, &tested.execution, names, FAILURE_TEXT);
         // A run that says nothing of any test by name, such as a failed import, is shown by its end, once.
         let is_named = !verdict.newly_failing.is_empty() && verdict.still_failing.is_empty();
         attempt.failing = if is_named || verdict.passed { String::new() } else { text(&verdict.still_failing) };
@@ -291,6 +292,7 @@ impl Solver<'_, '_> {
         if !verdict.flaky.is_empty() {
             data.insert("flaky".into(), json!(verdict.flaky));
         }
+        self.tell_reading(&mut data, &tested.report);
         data.insert("summary".into(), json!(attempt.summary));
         let report = report_bytes(&tested.report);
         attempt.failure = Blake3::of(&report);

@@ -14,6 +14,7 @@ mod live;
 mod options;
 mod orchestration;
 mod outcome;
+mod reading;
 mod reexecute;
 mod replay;
 mod run;

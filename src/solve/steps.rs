@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::canon::{Blake3, Tree, json as canonical};
-use crate::gate::{self, Expected, Parser, RedVerdict, Status, TestReport};
+use crate::gate::{self, Expected, Reader, RedVerdict, Status, TestReport};
 use crate::instance::{Hidden, Instance};
 use crate::model::{Identity, ModelName};
 use crate::prompt;
@@ -64,7 +64,7 @@ pub(super) struct Solver<'a, 'l> {
     pub(super) options: &'a Options,
     pub(super) live: Option<Live<'l>>,
     pub(super) watch: &'a mut dyn FnMut(Step),
-    pub(super) parser: Parser,
+    pub(super) reader: Result<Reader, String>,
     pub(super) hidden_paths: Vec<String>,
     /// Replies seen so far with the attempt that gave them, for refusing to test one twice.
     pub(super) seen: BTreeMap<Blake3, u32>,
@@ -82,8 +82,8 @@ impl<'a, 'l> Solver<'a, 'l> {
     ) -> Self {
         let repository = repository_name(instance);
         let command = instance.test_command.as_deref().unwrap_or_default();
-        // A command that no runner's name stands in prints most likely what pytest's users print.
-        let parser = Parser::guess(instance.log_parser.as_deref(), command, repository).unwrap_or(Parser::Pytest);
+        let has_lists = !instance.fail_to_pass.is_empty();
+        let reader = Reader::choose(instance.log_parser.as_deref(), command, repository, has_lists);
         let hidden_paths = instance.hidden_paths();
         Self {
             transcript,
@@ -91,7 +91,7 @@ impl<'a, 'l> Solver<'a, 'l> {
             options,
             live,
             watch,
-            parser,
+            reader,
             hidden_paths,
             seen: BTreeMap::new(),
             known: BTreeMap::new(),
@@ -159,10 +159,11 @@ impl<'a, 'l> Solver<'a, 'l> {
             reports.push(tested.report);
         }
         let (expected, valid) = self.expectations(&reports);
-        let failing = gate::failure_text(self.parser, &execution, &valid.failing, FAILURE_TEXT);
+        let failing = gate::failure_text(self.reader()?.parser, &execution, &valid.failing, FAILURE_TEXT);
         let flaky = if valid.flaky.is_empty() { String::new() } else { format!("; flaky: {}", valid.flaky.join(", ")) };
         self.ended(Phase::RedGate, 0, summary(&reports[0]) + &flaky);
         let mut data = verdict_data("red", 0, valid.valid, &valid.codes);
+        self.tell_reading(&mut data, &reports[0]);
         for (name, tests) in [("broken", &valid.broken), ("flaky", &valid.flaky)] {
             if !tests.is_empty() {
                 data.insert(name.into(), json!(tests));
@@ -261,7 +262,8 @@ impl<'a, 'l> Solver<'a, 'l> {
         };
         let verdict = gate::green(&expected, &[], &tested.report);
         self.ended(Phase::Grade, last.number, summary(&tested.report));
-        let data = verdict_data("grade", last.number, verdict.passed, &verdict.codes);
+        let mut data = verdict_data("grade", last.number, verdict.passed, &verdict.codes);
+        self.tell_reading(&mut data, &tested.report);
         self.transcript.note(Kind::Verdict, &data, &[("report", &report_bytes(&tested.report))])?;
         Ok(self.judged(verdict.passed, &tested.report))
     }
@@ -273,7 +275,7 @@ impl<'a, 'l> Solver<'a, 'l> {
             let failed = report.failing().into_iter().map(str::to_owned).collect();
             return Judged { resolved, passed: passing(report), failed };
         }
-        let kept = |name: &String| report.status(name).is_some_and(|status| !status.is_failure());
+        let kept = |name: &String| report.listed(name).is_some_and(|status| !status.is_failure());
         let (passed, failed) = listed.into_iter().cloned().partition(kept);
         Judged { resolved, passed, failed }
     }

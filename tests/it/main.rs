@@ -15,6 +15,7 @@ mod env;
 mod gate;
 #[cfg(feature = "live")]
 mod instance;
+mod logs;
 mod model;
 mod own;
 #[cfg(feature = "live")]

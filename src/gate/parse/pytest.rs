@@ -1,5 +1,6 @@
 //! pytest: the short summary (`-rA`), result lines (`-v`), the closing line.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -37,12 +38,26 @@ pub(super) fn read(log: &str, report: &mut TestReport) {
             insert(report, &result[1], status);
         }
     }
+    let mut seen = BTreeSet::new();
     for line in &lines[summary.map_or(lines.len(), |start| start + 1)..] {
         if let Some((word, rest)) = line.trim_end().split_once(' ')
             && let Some(status) = status(word)
             && !rest.starts_with('[')
         {
+            // A failing teardown is a second line in another word; the same word twice is a second test.
+            if report.tests.get(id(rest)) == Some(&status) && seen.contains(id(rest)) {
+                report.duplicates.insert(id(rest).to_owned());
+            }
+            seen.insert(id(rest).to_owned());
             insert(report, id(rest), status);
+        } else if let Some((word, rest)) = line.trim_end().split_once(' ')
+            && word.len() >= 4
+            && word.bytes().all(|byte| byte.is_ascii_uppercase())
+            && rest.contains("::")
+            && status(word).is_none()
+        {
+            report.unknown.insert(id(rest).to_owned(), word.to_owned());
+            insert(report, id(rest), Status::Error);
         }
     }
     // Names in lists that no test of the outer run can have come from such inner reports; they have no `::`.
@@ -153,6 +168,15 @@ ERROR broken.py
         assert_eq!(report.status("t.py::test_forged"), None);
         assert_eq!(report.status("[100%]"), Some(Status::Passed));
         assert_eq!(report.ran, Some(6));
+    }
+
+    #[test]
+    fn what_is_twice_or_no_status_is_told() {
+        let log = "= short test summary info =\nPASSED t.py::a\nPASSED t.py::a\nPASSED t.py::b\nERROR t.py::b\nRERUN t.py::c\n= 3 passed, 1 error in 0.01s =\n";
+        let report = report_of(Parser::Pytest, 1, log);
+        assert_eq!(report.duplicates.iter().collect::<Vec<_>>(), ["t.py::a"]);
+        assert_eq!(report.unknown.get("t.py::c").map(String::as_str), Some("RERUN"));
+        assert_eq!(report.failing(), ["t.py::b", "t.py::c"]);
     }
 
     #[test]
