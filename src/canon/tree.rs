@@ -111,7 +111,14 @@ pub fn is_safe_path(path: &str) -> bool {
     !path.contains(['\0', '\\'])
         && path
             .split('/')
-            .all(|part| !part.is_empty() && part != "." && part != ".." && !part.eq_ignore_ascii_case(".git"))
+            .all(|part| !part.is_empty() && part != "." && part != ".." && !is_git_folder(part))
+}
+
+/// Says whether some file system takes this name for git's own folder (git's `core.protectNTFS` and `protectHFS`).
+pub fn is_git_folder(name: &str) -> bool {
+    let name: String = name.chars().filter(|c| !matches!(c, '\u{200b}'..='\u{200f}' | '\u{feff}')).collect();
+    let name = name.split(':').next().unwrap_or_default().trim_end_matches([' ', '.']);
+    name.eq_ignore_ascii_case(".git") || name.eq_ignore_ascii_case("git~1")
 }
 
 #[cfg(test)]

@@ -155,7 +155,15 @@ fn without_overlap(file: &File<'_>, mut edits: Vec<Edit>, notes: &mut Notes) -> 
                 continue;
             }
             let is_inside = large.range.start <= small.range.start && small.range.end <= large.range.end;
-            let has_text = small.new.iter().all(|line| large.new.contains(line));
+            // A removal is in the larger text if that no longer has the lines.
+            let is_removed = |index: usize| {
+                let line = file.source.line(index);
+                line.trim().is_empty() || !large.new.iter().any(|new| *new == line)
+            };
+            let has_text = match small.new.is_empty() {
+                true => small.range.clone().all(is_removed),
+                false => small.new.iter().all(|line| large.new.contains(line)),
+            };
             if is_inside && has_text {
                 notes.add(Code::Subsume);
                 edits.remove(at);

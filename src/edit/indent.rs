@@ -58,8 +58,8 @@ pub(super) enum Converted {
     Impossible,
 }
 
-/// Gives `body` the kind of indentation that `file` has.
-pub(super) fn converted(body: &[String], file: &[Cow<'_, str>]) -> Converted {
+/// Gives `body` the kind of indentation that `file` has; `old` are the lines of the file that it replaces.
+pub(super) fn converted(body: &[String], file: &[Cow<'_, str>], old: &[Cow<'_, str>]) -> Converted {
     let convert = |one: &dyn Fn(&str) -> Option<String>| {
         let line = |line: &String| {
             let indent = of(line);
@@ -69,6 +69,14 @@ pub(super) fn converted(body: &[String], file: &[Cow<'_, str>]) -> Converted {
     };
     match (unit(file), unit(body)) {
         (Unit::Tabs, Unit::Spaces(width)) => {
+            // The first lines of both tell how wide a tab is meant to be; a whole block may be indented deeper than one.
+            let anchor = of_first(old).map_or(0, str::len).max(1);
+            let first = of_first(body).map_or(0, str::len);
+            let width = if first % anchor == 0 && first / anchor > 1 { first / anchor } else { width };
+            // A single space is no level: such a line is aligned with something.
+            if width < 2 {
+                return Converted::Impossible;
+            }
             convert(&|indent| (indent.len() % width == 0).then(|| "\t".repeat(indent.len() / width)))
         }
         (Unit::Spaces(width), Unit::Tabs) => convert(&|indent| Some(" ".repeat(indent.len() * width))),
@@ -123,10 +131,21 @@ mod tests {
         let file = |text: &'static str| text.lines().map(Cow::Borrowed).collect::<Vec<_>>();
         let tabs = file("a\n\tb\n\t\tc");
         let spaces = file("a\n  b\n    c");
-        assert_eq!(converted(&lines("    a\n        b"), &tabs), Converted::Changed(lines("\ta\n\t\tb")));
-        assert_eq!(converted(&lines("\ta\n\t\tb"), &spaces), Converted::Changed(lines("  a\n    b")));
-        assert_eq!(converted(&lines("\ta\n    b"), &tabs), Converted::Impossible);
-        assert_eq!(converted(&lines("  a"), &spaces), Converted::Same);
-        assert_eq!(converted(&lines("\ta"), &file("\ta\n  b")), Converted::Same);
+        let converted = |body: &str, file: &[Cow<'_, str>]| super::converted(&lines(body), file, &[]);
+        assert_eq!(converted("    a\n        b", &tabs), Converted::Changed(lines("\ta\n\t\tb")));
+        assert_eq!(converted("\ta\n\t\tb", &spaces), Converted::Changed(lines("  a\n    b")));
+        assert_eq!(converted("\ta\n    b", &tabs), Converted::Impossible);
+        assert_eq!(converted("  a", &spaces), Converted::Same);
+        assert_eq!(converted("\ta", &file("\ta\n  b")), Converted::Same);
+        assert_eq!(converted("    a\n     b", &tabs), Converted::Impossible);
+    }
+
+    #[test]
+    fn the_replaced_lines_tell_how_wide_a_tab_is() {
+        let file = "a\n\tb\n\t\tc".lines().map(Cow::Borrowed).collect::<Vec<_>>();
+        let inner = converted(&lines("        c = 1\n        d = 2"), &file, &file[2..]);
+        assert_eq!(inner, Converted::Changed(lines("\t\tc = 1\n\t\td = 2")));
+        let outer = converted(&lines("    b = 1"), &file, &file[1..2]);
+        assert_eq!(outer, Converted::Changed(lines("\tb = 1")));
     }
 }

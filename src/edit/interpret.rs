@@ -133,7 +133,9 @@ fn replaced(file: &File<'_>, old: Vec<String>, new: Vec<String>, notes: &mut Not
                 }
                 None => new,
             };
-            Ok(Edit::plain(start..start + old.len(), new))
+            let range = start..start + old.len();
+            let new = variant::filled(file, &range, new, notes)?;
+            Ok(Edit::plain(range, new))
         }
         Found::Often(starts) => {
             let lines: Vec<String> = starts.iter().take(8).map(|start| (start + 1).to_string()).collect();

@@ -7,10 +7,12 @@ use super::notes::{Notes, refuse};
 use super::protected::steers_runner;
 use super::types::{Context, Refusal};
 use crate::canon::FileMode;
-use crate::canon::tree::is_safe_path;
+use crate::canon::tree::{is_git_folder, is_safe_path};
 
 /// Longer names are never paths.
 const LONGEST: usize = 500;
+/// Longer names of one file or folder are refused by file systems.
+const LONGEST_NAME: usize = 255;
 /// At most this many paths are compared when looking for near ones.
 const COMPARED: usize = 20_000;
 
@@ -40,7 +42,7 @@ pub(super) fn resolve(
         return Err(refuse(Code::NoFile, "the FILE line names no path: name one of the files shown", shown(context)));
     }
     let is_absolute = path.starts_with('/') || path.get(1..3) == Some(":/");
-    if path.split('/').any(|part| part == ".." || part.eq_ignore_ascii_case(".git")) {
+    if path.split('/').any(|part| part == ".." || is_git_folder(part)) {
         return Err(outside(&path, context));
     }
     let found = existing(&path, is_absolute, context, notes);
@@ -59,7 +61,9 @@ pub(super) fn resolve(
     }
     let path = path.trim_start_matches("./").to_owned();
     let is_below_file = path.match_indices('/').any(|(end, _)| context.tree.get(&path[..end]).is_some());
-    if !is_safe_path(&path) || is_below_file {
+    let is_folder = context.tree.iter().any(|(other, _)| other.strip_prefix(&*path).is_some_and(|rest| rest.starts_with('/')));
+    let is_long = path.split('/').any(|part| part.len() > LONGEST_NAME);
+    if !is_safe_path(&path) || is_below_file || is_folder || is_long {
         return Err(outside(&path, context));
     }
     protect(&path, context)?;

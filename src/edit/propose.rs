@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::body::{self, Body};
 use super::choose;
 use super::code::Code;
+use super::excerpt;
 use super::interpret::{edits, empty, no_lines};
 use super::json;
 use super::notes::{Notes, refuse};
@@ -18,7 +19,7 @@ use super::source::new_file;
 use super::source::{self, Source};
 use super::span::{self, Span};
 use super::types::{Context, Proposal, Refusal};
-use super::variant::{Edit, File};
+use super::variant::{self, Edit, File};
 use crate::syntax::Language;
 
 /// More edits than this in one answer are refused.
@@ -87,6 +88,7 @@ fn attempt(
                 let bytes = new_file(&lines);
                 let empty = Source::new(b"").expect("no bytes hold no NUL");
                 let file = File { path: &path, source: &empty, language: Language::of_path(&path) };
+                let lines = variant::filled(&file, &(0..0), lines, notes)?;
                 choose::combine(&file, vec![Edit::plain(0..0, lines)], notes)?;
                 changed.create(path, bytes);
             }
@@ -213,11 +215,27 @@ fn plan(
                     }
                 }
             } else {
+                if verb == "insert" {
+                    inserts(&file, span, &first_text, notes)?;
+                }
                 Plan::Edit(edits(&file, block, span.filter(|span| *span != Span::New), creates, text, notes)?)
             };
             Ok((path, plan))
         }
     }
+}
+
+/// Refuses an insertion at lines that it would replace: the text must repeat them, or say on which side it goes.
+fn inserts(file: &File<'_>, span: Option<Span>, text: &[String], notes: &mut Notes) -> Result<(), Refusal> {
+    let Some(span @ (Span::Lines(..) | Span::From(_))) = span else { return Ok(()) };
+    let range = place::range(span, file.path, file.source, notes)?;
+    let mut text = text.iter();
+    if range.clone().all(|index| text.any(|line| *line == file.source.line(index))) {
+        return Ok(());
+    }
+    let line = range.start + 1;
+    let message = format!("an insertion replaces no lines: write LINES: after {line}, or LINES: before {line}");
+    Err(refuse(Code::RangeAmbiguous, message, excerpt::around(&file.source.texts(), range, 2, 10)))
 }
 
 fn merge(plans: &mut BTreeMap<String, Plan>, path: String, plan: Plan) -> Result<(), Refusal> {

@@ -75,6 +75,11 @@ impl<'a> Source<'a> {
         self.lines.get(index).map_or(Cow::Borrowed(""), |(content, _)| String::from_utf8_lossy(content))
     }
 
+    /// Says whether the line with this index is UTF-8.
+    pub(super) fn is_text(&self, index: usize) -> bool {
+        self.lines.get(index).is_none_or(|(content, _)| std::str::from_utf8(content).is_ok())
+    }
+
     /// Returns the text of all lines.
     pub(super) fn texts(&self) -> Vec<Cow<'a, str>> {
         (0..self.len()).map(|index| self.line(index)).collect()

@@ -53,7 +53,8 @@ pub(super) fn edit(
     text: Vec<String>,
     notes: &mut Notes,
 ) -> Result<Edit, Refusal> {
-    let text = tabbed(file, text, notes)?;
+    let text = tabbed(file, &range, text, notes)?;
+    known_characters(file, &range, &text)?;
     let text = filled(file, &range, text, notes)?;
     let mut range = range;
     let redefined = file.language.and_then(|language| place::redefined(&range, &text, file.source, language));
@@ -69,8 +70,20 @@ pub(super) fn edit(
     Ok(Edit { ordered, single, ambiguous: Code::RangeAmbiguous })
 }
 
-fn tabbed(file: &File<'_>, text: Vec<String>, notes: &mut Notes) -> Result<Vec<String>, Refusal> {
-    match indent::converted(&text, &file.source.texts()) {
+/// Refuses U+FFFD where it stands for bytes of the file that are no text: they would be lost.
+fn known_characters(file: &File<'_>, range: &Range<usize>, text: &[String]) -> Result<(), Refusal> {
+    const UNKNOWN: char = char::REPLACEMENT_CHARACTER;
+    let Some(at) = text.iter().position(|line| line.contains(UNKNOWN)) else { return Ok(()) };
+    if range.clone().all(|index| file.source.is_text(index)) {
+        return Ok(());
+    }
+    let message = format!("{} holds bytes there that are no UTF-8 text: leave those lines as they are", file.path);
+    Err(refuse(Code::Binary, message, excerpt::around(text, at..at + 1, 1, 10)))
+}
+
+fn tabbed(file: &File<'_>, range: &Range<usize>, text: Vec<String>, notes: &mut Notes) -> Result<Vec<String>, Refusal> {
+    let lines = file.source.texts();
+    match indent::converted(&text, &lines, &lines[range.clone()]) {
         Converted::Same => Ok(text),
         Converted::Changed(text) => {
             notes.add(Code::Tabs);
@@ -83,7 +96,13 @@ fn tabbed(file: &File<'_>, text: Vec<String>, notes: &mut Notes) -> Result<Vec<S
     }
 }
 
-fn filled(file: &File<'_>, range: &Range<usize>, text: Vec<String>, notes: &mut Notes) -> Result<Vec<String>, Refusal> {
+/// Fills in what `text` leaves out of the lines that it replaces; what cannot be told is refused.
+pub(super) fn filled(
+    file: &File<'_>,
+    range: &Range<usize>,
+    text: Vec<String>,
+    notes: &mut Notes,
+) -> Result<Vec<String>, Refusal> {
     let original = &file.source.texts()[range.clone()];
     match elide::fill(&text, original, file.path.ends_with(".pyi")) {
         Filled::Whole => Ok(text),
