@@ -109,9 +109,7 @@ impl Tree {
 /// Says whether `path` is relative, has no empty, `.` or `..` part, and stays out of git's own folder.
 pub fn is_safe_path(path: &str) -> bool {
     !path.contains(['\0', '\\'])
-        && path
-            .split('/')
-            .all(|part| !part.is_empty() && part != "." && part != ".." && !is_git_folder(part))
+        && path.split('/').all(|part| !part.is_empty() && part != "." && part != ".." && !is_git_folder(part))
 }
 
 /// Says whether some file system takes this name for git's own folder (git's `core.protectNTFS` and `protectHFS`).

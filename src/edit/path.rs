@@ -61,7 +61,8 @@ pub(super) fn resolve(
     }
     let path = path.trim_start_matches("./").to_owned();
     let is_below_file = path.match_indices('/').any(|(end, _)| context.tree.get(&path[..end]).is_some());
-    let is_folder = context.tree.iter().any(|(other, _)| other.strip_prefix(&*path).is_some_and(|rest| rest.starts_with('/')));
+    let is_folder =
+        context.tree.iter().any(|(other, _)| other.strip_prefix(&*path).is_some_and(|rest| rest.starts_with('/')));
     let is_long = path.split('/').any(|part| part.len() > LONGEST_NAME);
     if !is_safe_path(&path) || is_below_file || is_folder || is_long {
         return Err(outside(&path, context));

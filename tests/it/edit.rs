@@ -17,6 +17,7 @@ const UTIL: &str = "def helper(value):\n    return value\n\n\ndef other(value):\
 /// Path, bytes, and whether the prompt showed the file.
 const PROJECT: &[(&str, &[u8], bool)] = &[
     ("notes.txt", b"Remember the milk.\n", true),
+    ("lib/latin.py", b"NAME = 'caf\xe9'\nSIZE = 2\n", false),
     ("lib/other.py", b"x = 1\n", false),
     ("lib/util.py", b"y = 1\n", false),
     ("shop/basket.py", BASKET.as_bytes(), true),

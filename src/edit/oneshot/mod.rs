@@ -101,7 +101,7 @@ fn attempt(
 fn guard(files: &[FileDiff], context: &Context<'_>) -> Result<(), Refusal> {
     for path in files.iter().flat_map(|file| [&file.old, &file.new]).flatten() {
         let is_link = context.tree.get(path).is_some_and(|entry| entry.mode == FileMode::Symlink);
-        if !is_safe_path(path) || path.split('/').any(|part| is_git_folder(part)) || is_link {
+        if !is_safe_path(path) || is_link {
             return Err(refuse(Code::UnsafePath, format!("{path:?} is not a file inside the project"), ""));
         }
         if (context.protected)(path) {
