@@ -32,6 +32,7 @@ pub mod model;
 pub mod prompt;
 pub mod rung;
 pub mod solve;
+pub mod statistics;
 pub mod store;
 pub mod syntax;
 pub mod transcript;

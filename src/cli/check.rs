@@ -1,16 +1,22 @@
 //! `check`: what a run is worth, as a ladder of rungs with their criteria.
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::rung::{Ladder, Number, Replay, RunInput, Rung, Verdict, assess_run};
-use crate::store::{RunRow, Store};
+use crate::rung::{
+    CampaignInput, CampaignRun, Certified, Ladder, Number, Profile, Replay, RunInput, Rung, Verdict, assess_campaign,
+    assess_run,
+};
+use crate::store::{RunRow, RunStatus, Store};
 use crate::transcript::{Evidence, EvidenceError, ReplayOutcome};
 
 use super::args::Global;
+use super::reexecute::REEXECUTION;
 use super::replay::{read_header, replay_run};
 use super::runs::{find_run, open_store, short};
-use super::ui::{Tone, printable};
+use super::ui::{Tone, Unit, printable};
 use super::{Exit, Failure, FailureKind, Ui};
 
 /// Assesses a run, or several as a campaign, on the rungs 641, 274177 and 65537.
@@ -22,8 +28,15 @@ use super::{Exit, Failure, FailureKind, Ui};
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
     /// Run: an id, a unique prefix of one, a name, or `last`.
-    #[arg(default_value = "last")]
+    #[arg(default_value = "last", conflicts_with = "runs")]
     run: String,
+    /// Runs that make up a campaign, or `all` of the store. Re-executions of them in the same store are found.
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
+    runs: Vec<String>,
+    /// Thresholds of a campaign, in TOML or JSON; built in: 5 instances, direct arm at 40 % and above the patch arm, seeds
+    /// 42, 137 and 9001; for 65537: everything resolved, every call executed again 3 times.
+    #[arg(long, value_name = "FILE", requires = "runs")]
+    profile: Option<PathBuf>,
     /// The rung that must be reached.
     #[arg(long, value_name = "RUNG", value_parser = parse_rung)]
     rung: Option<Number>,
@@ -39,6 +52,9 @@ fn parse_rung(text: &str) -> Result<Number, String> {
 
 pub(crate) fn check(args: &CheckArgs, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
     let store = open_store(&global.store)?;
+    if !args.runs.is_empty() {
+        return check_campaign(args, &store, ui);
+    }
     let row = find_run(&store, &args.run)?;
     let rung = check_run(&store, &row)?;
     let wanted = args.rung.unwrap_or(Number::Edge);
@@ -56,6 +72,79 @@ pub(crate) fn check(args: &CheckArgs, global: &Global, ui: &mut Ui) -> Result<Ex
     ui.data(format_args!("run {}  {instance}  {arm}  {}  {tests}", short(&store, row.id), printable(&row.model)))?;
     print_ladder(&ladder, ui)?;
     Ok(exit)
+}
+
+fn check_campaign(args: &CheckArgs, store: &Store, ui: &mut Ui) -> Result<Exit, Failure> {
+    let profile = match &args.profile {
+        Some(path) => read_profile(path)?,
+        None => Profile::default(),
+    };
+    let rows = find_runs(store, &args.runs)?;
+    let ladder = assess_rows(store, &rows, None, &profile, ui)?;
+    let wanted = args.rung.unwrap_or(Number::Stress);
+    let exit = exit_of(&ladder, wanted);
+    let digest = profile.digest().map_err(|error| Failure::new(FailureKind::Malformed, error))?;
+    if args.json {
+        let runs: Vec<String> = rows.iter().map(|row| row.id.to_string()).collect();
+        let (reached, rungs) = (ladder.reached(), rungs_json(&ladder));
+        ui.json(&json!({"runs": runs, "profile": digest, "reached": reached, "rungs": rungs}))?;
+        return Ok(exit);
+    }
+    ui.data(format_args!("campaign of {} runs  profile {} ({digest})", rows.len(), printable(&profile.name)))?;
+    print_ladder(&ladder, ui)?;
+    Ok(exit)
+}
+
+/// Reads a profile file.
+pub(crate) fn read_profile(path: &Path) -> Result<Profile, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::new(FailureKind::Environment, format!("cannot read the profile {}: {error}", path.display()))
+    })?;
+    Profile::from_text(&text).map_err(|error| {
+        let hint = "docs/profile.md lists the keys";
+        Failure::new(FailureKind::Malformed, format!("{}: {error}", path.display())).hint(hint)
+    })
+}
+
+/// Finds the runs that a person names.
+fn find_runs(store: &Store, names: &[String]) -> Result<Vec<RunRow>, Failure> {
+    if let [all] = names
+        && all == "all"
+    {
+        return Ok(store.runs()?.into_iter().filter(|row| row.kind != REEXECUTION).collect());
+    }
+    names.iter().map(|name| find_run(store, name)).collect()
+}
+
+/// Assesses the runs of a store as a campaign, replays included.
+///
+/// # Errors
+/// A store that fails, or holds bytes that are not what their digests say.
+pub(crate) fn assess_rows(
+    store: &Store,
+    rows: &[RunRow],
+    certified: Option<&[Certified]>,
+    profile: &Profile,
+    ui: &Ui,
+) -> Result<Ladder, Failure> {
+    let bar = ui.bar("runs", rows.len() as u64, Unit::Items);
+    let mut checked = Vec::new();
+    for row in rows {
+        let rung = check_run(store, row)?;
+        checked.push((Evidence::of_run(store, row.id).map_err(evidence_failure)?, rung));
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let again: Vec<Evidence<'_>> = store
+        .runs()?
+        .iter()
+        .filter(|row| row.kind == REEXECUTION && row.status == RunStatus::Finished)
+        .map(|row| Evidence::of_run(store, row.id).map_err(evidence_failure))
+        .collect::<Result<_, _>>()?;
+    let runs: Vec<CampaignRun<'_>> = checked.iter().map(|(evidence, edge)| CampaignRun { evidence, edge }).collect();
+    let executions: Vec<&Evidence<'_>> = again.iter().collect();
+    let input = CampaignInput { runs: &runs, executions: &executions, certified, profile };
+    assess_campaign(&input).map_err(|error| Failure::new(FailureKind::Malformed, error))
 }
 
 /// What a replay of a run came to, as the room `rung` wants to know it.

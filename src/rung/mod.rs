@@ -5,10 +5,20 @@
 //! run's [`crate::transcript::Evidence`], and what a replay showed, where somebody performed one. So whoever verifies
 //! computes the same bytes again.
 
+mod campaign;
 mod course;
 mod edge;
+mod facts;
+mod feedback;
+mod finding;
+mod full;
 mod ladder;
 mod patch;
+mod profile;
+mod stress;
 
+pub use campaign::{CampaignError, CampaignInput, CampaignRun, assess_campaign};
 pub use edge::{Replay, RunInput, assess_run};
+pub use full::Certified;
 pub use ladder::{Basis, Criterion, Ladder, LadderError, Number, Rung, Verdict};
+pub use profile::{DataSet, Profile, ProfileError};

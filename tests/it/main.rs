@@ -21,6 +21,7 @@ mod own;
 #[cfg(feature = "live")]
 mod providers;
 mod rooms;
+mod rung;
 mod snap;
 mod solve;
 mod store;

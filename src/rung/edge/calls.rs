@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::{Finding, counted};
 use crate::model::{Grade, Reply, Request};
 use crate::rung::course::{Attempt, Course, digest_of};
+use crate::rung::finding::{Finding, counted};
 
 /// Every call asks for greedy decoding and carries a seed; where the provider took less than that, the grade says so.
 pub(super) fn calls_greedy(course: &Course<'_>) -> Finding {

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::Finding;
 use super::trees::Edits;
 use crate::canon::{Blake3, TreeEntry};
 use crate::rung::course::{Course, digest_of};
+use crate::rung::finding::Finding;
 use crate::rung::patch;
 
 const NO_PATCH: &str = "no attempt turned the tests green, so there is no patch";
@@ -103,7 +103,7 @@ pub(super) fn outcome_follows(course: &Course<'_>) -> Finding {
     }
     let evidence = course.attempts.iter().filter_map(|attempt| digest_of(attempt.tested?.1, "report"));
     let grade = course.grade.and_then(|verdict| digest_of(verdict, "report"));
-    Finding::passed(format!("{outcome}, after {}", super::counted(attempts, "attempt")))
+    Finding::passed(format!("{outcome}, after {}", crate::rung::finding::counted(attempts, "attempt")))
         .on(evidence)
         .on(grade)
         .figure("attempts", attempts)

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::trees::{EditedFile, Edits};
-use super::{Finding, counted};
 use crate::canon::Blake3;
 use crate::edit::Replaced;
 use crate::rung::course::{Attempt, Course, digest_of};
+use crate::rung::finding::{Finding, counted};
 use crate::rung::patch::{self, File};
 
 const MARK: &[u8] = b"\xef\xbb\xbf";

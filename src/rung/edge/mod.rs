@@ -8,7 +8,8 @@ mod trees;
 mod whole;
 
 use super::course::Course;
-use super::ladder::{Basis, Criterion, Number, Rung, Verdict};
+use super::finding::Finding;
+use super::ladder::{Basis, Number, Rung};
 use crate::canon::Sha256;
 use crate::transcript::{Evidence, ReplayOutcome};
 
@@ -59,45 +60,3 @@ pub fn assess_run(input: &RunInput<'_>) -> Rung {
 }
 
 type Assess = fn(&Course<'_>) -> Finding;
-
-/// What a criterion found, before it has its name.
-struct Finding {
-    verdict: Verdict,
-    reason: String,
-    evidence: Vec<Sha256>,
-    figures: Vec<(&'static str, u64)>,
-}
-
-impl Finding {
-    fn passed(reason: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Passed, reason: reason.into(), evidence: Vec::new(), figures: Vec::new() }
-    }
-
-    fn failed(reason: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Failed, ..Self::passed(reason) }
-    }
-
-    fn unknown(reason: impl Into<String>) -> Self {
-        Self { verdict: Verdict::NotAssessed, ..Self::passed(reason) }
-    }
-
-    fn on(mut self, evidence: impl IntoIterator<Item = Sha256>) -> Self {
-        self.evidence.extend(evidence);
-        self
-    }
-
-    fn figure(mut self, name: &'static str, value: usize) -> Self {
-        self.figures.push((name, value as u64));
-        self
-    }
-
-    fn criterion(self, name: &str, basis: Basis) -> Criterion {
-        let criterion = Criterion::new(name, self.verdict, basis, self.reason, &self.evidence);
-        self.figures.into_iter().fold(criterion, |criterion, (name, value)| criterion.figure(name, value))
-    }
-}
-
-/// Returns "1 thing" or "N things".
-fn counted(number: usize, thing: &str) -> String {
-    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
-}

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Finding, counted};
 use crate::canon::{Blake3, Sha256, json as canonical};
 use crate::edit::{self, Context, Limits, Refusal, is_protected};
 use crate::model::{self, Provider, Reply, Request, Stop};
 use crate::rung::course::{Attempt, Course, digest_of};
+use crate::rung::finding::{Finding, counted};
 use crate::transcript::Entry;
 
 /// Every reply reads as the recorded edits or the recorded refusal.

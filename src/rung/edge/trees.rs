@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Finding, counted};
 use crate::canon::{Blake3, FileMode, Tree, TreeEntry, json as canonical};
 use crate::edit::Replaced;
 use crate::rung::course::{Attempt, Course, digest_of};
+use crate::rung::finding::{Finding, counted};
 use crate::transcript::Entry;
 
 /// What an accepted answer is recorded as.

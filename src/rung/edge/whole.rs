@@ -1,7 +1,8 @@
 //! The transcript as a whole: nothing missing, nothing changed, and the same again in a replay.
 
-use super::{Finding, Replay, RunInput, counted};
+use super::{Replay, RunInput};
 use crate::canon::Sha256;
+use crate::rung::finding::{Finding, counted};
 use crate::rung::ladder::{Basis, Criterion};
 
 /// Every body is there with its digests, the roots are the ones written down, and the events are in order to the end.

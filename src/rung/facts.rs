@@ -1,0 +1,95 @@
+//! What a campaign wants to know of one run, read from its evidence.
+
+use crate::canon::Sha256;
+use crate::model::{Grade, Reply, Request};
+use crate::transcript::Evidence;
+
+use super::campaign::CampaignRun;
+use super::course::{Course, digest_of};
+use super::feedback;
+use super::ladder::Verdict;
+
+/// One recorded call.
+pub(super) struct Call {
+    pub(super) request: Sha256,
+    /// The reply in canonical form.
+    pub(super) reply: Sha256,
+    pub(super) grade: Grade,
+}
+
+/// What a campaign wants to know of one run.
+pub(super) struct Facts {
+    pub(super) instance: String,
+    /// Digest of the instance's recorded bytes.
+    pub(super) instance_bytes: Sha256,
+    pub(super) arm: String,
+    pub(super) tests: String,
+    /// Name and digest of each model.
+    pub(super) models: Vec<Sha256>,
+    pub(super) seed: u32,
+    pub(super) manifest: Sha256,
+    pub(super) raw_root: Sha256,
+    pub(super) edge: Verdict,
+    pub(super) replayed: Verdict,
+    /// Whether rung 641 found that the instance was resolved.
+    pub(super) resolved: bool,
+    pub(super) attempts: usize,
+    pub(super) calls: Vec<Call>,
+    /// Retries whose prompt told of the failure before, or why one did not.
+    pub(super) feedback: Result<usize, String>,
+}
+
+impl Facts {
+    /// Reads a run.
+    ///
+    /// # Errors
+    /// A run that is no run on an instance, or cannot be read.
+    pub(super) fn read(run: &CampaignRun<'_>) -> Result<Self, String> {
+        let course = Course::read(run.evidence)?;
+        let number =
+            course.run.data.get("options").and_then(|options| options.get("seed")).and_then(|seed| seed.as_u64());
+        let seed = number.and_then(|seed| u32::try_from(seed).ok()).ok_or("its header names no seed")?;
+        let instance = course.instance.data.get("id").and_then(|id| id.as_str()).ok_or("its instance has no id")?;
+        let mut calls = Vec::new();
+        for attempt in &course.attempts {
+            let request =
+                Request::from_bytes(&course.body(attempt.call, "request")?).map_err(|error| error.to_string())?;
+            if request.sampling.seed != seed {
+                return Err(format!("event {} has another seed than the run's header", attempt.call.position));
+            }
+            let reply =
+                Reply::from_bytes(&course.body(attempt.call, "canonical")?).map_err(|error| error.to_string())?;
+            let digest = |slot| digest_of(attempt.call, slot).ok_or("a call without bodies");
+            calls.push(Call { request: digest("request")?, reply: digest("canonical")?, grade: reply.grade });
+        }
+        let verdict = |name: &str| run.edge.criterion(name).map_or(Verdict::NotAssessed, |criterion| criterion.verdict);
+        let follows = run.edge.criterion("outcome-follows");
+        let resolved = follows.and_then(|criterion| criterion.figures.get("resolved")) == Some(&1);
+        Ok(Self {
+            instance: instance.to_owned(),
+            instance_bytes: digest_of(course.instance, "instance").ok_or("its instance is not recorded")?,
+            arm: course.option("arm").to_owned(),
+            tests: course.option("tests").to_owned(),
+            models: course.models.iter().filter_map(|entry| digest_of(entry, "canonical")).collect(),
+            seed,
+            manifest: Sha256::of(run.evidence.manifest()),
+            raw_root: run.evidence.roots().raw(),
+            edge: run.edge.result(),
+            replayed: verdict("replay-equal"),
+            resolved: resolved && verdict("outcome-follows") == Verdict::Passed,
+            attempts: course.attempts.len(),
+            calls,
+            feedback: feedback::verified(&course),
+        })
+    }
+
+    /// Names the run for a person.
+    pub(super) fn name(&self) -> String {
+        format!("{} ({}, seed {})", self.instance, self.arm, self.seed)
+    }
+}
+
+/// Returns the digest of a run's manifest.
+pub(super) fn manifest(evidence: &Evidence<'_>) -> Sha256 {
+    Sha256::of(evidence.manifest())
+}

@@ -1,0 +1,188 @@
+//! Rung 65537, full: the whole data set, and the same input gives the same output, again and again.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::campaign::{Campaign, CampaignInput, below};
+use super::facts::{Call, Facts, manifest};
+use super::finding::{Finding, counted};
+use super::ladder::{Basis, Criterion, Number, Verdict};
+use super::stress::{resolved, with_figures};
+use crate::canon::{Sha256, json as canonical};
+use crate::model::Grade;
+use crate::statistics::{failure_bound, percent};
+use crate::transcript::{Evidence, Kind};
+
+/// A certificate of a run, as somebody who verified it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Certified {
+    /// SHA-256 of the manifest that it is about.
+    pub manifest: Sha256,
+    /// Whether it is valid.
+    pub valid: bool,
+}
+
+pub(super) fn criteria(campaign: &Campaign<'_>, input: &CampaignInput<'_>, stress: Verdict) -> Vec<Criterion> {
+    vec![
+        below(Number::Stress, stress),
+        data_set_complete(campaign).criterion("data-set-complete", Basis::Recomputed),
+        full_threshold(campaign).criterion("full-threshold", Basis::Recomputed),
+        every_run_replays(campaign).criterion("every-run-replays", Basis::Replayed),
+        calls_reexecuted(campaign, input.executions).criterion("calls-reexecuted", Basis::Observed),
+        runs_certified(campaign, input.certified).criterion("runs-certified", Basis::Recomputed),
+    ]
+}
+
+/// Every instance of the pinned data set is there once, and no other.
+fn data_set_complete(campaign: &Campaign<'_>) -> Finding {
+    let Some(set) = &campaign.profile.data_set else { return Finding::unknown("the profile pins no data set") };
+    let direct = campaign.arm(&campaign.profile.direct);
+    let instances: BTreeMap<&str, Sha256> =
+        direct.iter().map(|(instance, facts)| (*instance, facts.instance_bytes)).collect();
+    let digest = Sha256::of(&canonical::to_bytes(&instances).unwrap_or_default());
+    let (found, wanted) = (instances.len(), set.count as usize);
+    let finding = match () {
+        () if !campaign.unusable.is_empty() => Finding::failed(campaign.unusable[0].clone()),
+        () if found != wanted => {
+            Finding::failed(format!("{} of the {wanted} of {}", counted(found, "instance"), set.name))
+        }
+        () if digest != set.digest => Finding::failed(format!(
+            "the instances are other ones than those of {}: their digest is {digest}",
+            set.name
+        )),
+        () => Finding::passed(format!("all {found} instances of {}, each once", set.name)),
+    };
+    finding.figure("instances", found).figure("wanted", wanted).on([digest])
+}
+
+/// The direct arm resolves at least the profile's share of the whole data set.
+fn full_threshold(campaign: &Campaign<'_>) -> Finding {
+    let profile = campaign.profile;
+    let direct = campaign.arm(&profile.direct);
+    if direct.is_empty() {
+        return Finding::unknown(format!("no run with the arm {}", profile.direct));
+    }
+    let (share, text) = resolved(&direct);
+    let reason = format!("{text}, {} wanted", percent(profile.full_resolved));
+    let reaches = share.reaches(profile.full_resolved);
+    let finding = if reaches { Finding::passed(reason) } else { Finding::failed(reason) };
+    with_figures(finding, &profile.direct, share)
+        .figure("threshold", profile.full_resolved as usize)
+        .on(direct.into_values().map(|facts| facts.manifest))
+}
+
+/// A replay of every run came to the same bytes.
+fn every_run_replays(campaign: &Campaign<'_>) -> Finding {
+    let runs = campaign.runs.len();
+    let with = |verdict| campaign.runs.values().find(move |facts| facts.replayed == verdict);
+    let finding = match (with(Verdict::Failed), with(Verdict::NotAssessed)) {
+        _ if runs == 0 => Finding::unknown("the campaign has no run"),
+        _ if !campaign.unusable.is_empty() => Finding::failed(campaign.unusable[0].clone()),
+        (Some(facts), _) => Finding::failed(format!("{} does not replay", facts.name())),
+        (None, Some(facts)) => Finding::unknown(format!("{} was not replayed", facts.name())),
+        (None, None) => Finding::passed(format!("{}, each equal to the byte", counted(runs, "run"))),
+    };
+    finding.figure("runs", runs).on(campaign.runs.values().map(|facts| facts.manifest))
+}
+
+/// Every call was executed again, often enough, with the same canonical reply.
+fn calls_reexecuted(campaign: &Campaign<'_>, executions: &[&Evidence<'_>]) -> Finding {
+    let wanted = campaign.profile.executions;
+    let direct = campaign.arm(&campaign.profile.direct);
+    if direct.is_empty() {
+        return Finding::unknown(format!("no run with the arm {}", campaign.profile.direct));
+    }
+    let (mut calls, mut left_out, mut evidence) = (0, 0, Vec::new());
+    for facts in direct.values() {
+        calls += facts.calls.len();
+        let repeatable: Vec<&Call> = facts.calls.iter().filter(|call| call.grade > Grade::NotReexecutable).collect();
+        left_out += facts.calls.len() - repeatable.len();
+        if repeatable.is_empty() {
+            continue;
+        }
+        let mut rounds = 0;
+        for execution in executions.iter().filter(|execution| original(execution) == Some(facts.raw_root)) {
+            match rounds_of(execution, &repeatable) {
+                Ok(number) => rounds += number,
+                Err(reason) => return Finding::failed(format!("{}: {reason}", facts.name())),
+            }
+            evidence.push(manifest(execution));
+        }
+        if rounds < wanted as usize {
+            return Finding::unknown(format!("{} was executed again {rounds} of {wanted} times", facts.name()));
+        }
+    }
+    let most = campaign.profile.not_reexecutable as usize;
+    if left_out > most {
+        let what = "cannot be executed again, the profile allows";
+        return Finding::failed(format!("{} {what} {most}", counted(left_out, "call")))
+            .figure("not-reexecutable", left_out);
+    }
+    if calls == left_out {
+        return Finding::unknown("no call could be executed again");
+    }
+    let bound = failure_bound(wanted);
+    let reason = format!(
+        "{}, each again {wanted} times with the same reply; a failure rate up to {} stays possible (95 %)",
+        counted(calls - left_out, "call"),
+        percent(bound),
+    );
+    Finding::passed(reason)
+        .figure("calls", calls)
+        .figure("executions", wanted as usize)
+        .figure("not-reexecutable", left_out)
+        .figure("failure-bound", bound as usize)
+        .on(evidence)
+}
+
+/// Returns the raw root of the run whose calls were executed again.
+fn original(execution: &Evidence<'_>) -> Option<Sha256> {
+    let first = execution.entries().first().filter(|entry| entry.kind == Kind::Run)?;
+    first.data.get("times")?.as_u64()?;
+    first.data.get("raw_root").and_then(Value::as_str)?.parse().ok()
+}
+
+/// Counts the rounds of a re-execution: in each, every call in order, asked as before and answered as before.
+fn rounds_of(execution: &Evidence<'_>, calls: &[&Call]) -> Result<usize, String> {
+    execution.check_bodies().map_err(|error| error.to_string())?;
+    if execution.entries().last().is_none_or(|entry| entry.kind != Kind::Result) {
+        return Err("the re-execution is cut off".into());
+    }
+    let mut asked = 0;
+    for entry in execution.entries().iter().filter(|entry| entry.kind == Kind::ModelCall) {
+        let call = calls[asked % calls.len()];
+        let digest = |slot| entry.bodies.get(slot).map(|blob| blob.sha256);
+        if digest("request") != Some(call.request) {
+            return Err(format!("event {} of the re-execution asks something else", entry.position));
+        }
+        if digest("canonical") != Some(call.reply) {
+            return Err(format!("event {} of the re-execution has another reply", entry.position));
+        }
+        asked += 1;
+    }
+    Ok(asked / calls.len())
+}
+
+/// Every resolved instance has a valid certificate of its run.
+fn runs_certified(campaign: &Campaign<'_>, certified: Option<&[Certified]>) -> Finding {
+    let Some(certified) = certified else { return Finding::unknown("no certificates were looked at") };
+    let direct = campaign.arm(&campaign.profile.direct);
+    let resolved: Vec<&Facts> = direct.into_values().filter(|facts| facts.resolved).collect();
+    if resolved.is_empty() {
+        return Finding::unknown("no instance was resolved");
+    }
+    for facts in &resolved {
+        let about: Vec<&Certified> = certified.iter().filter(|one| one.manifest == facts.manifest).collect();
+        match about.as_slice() {
+            [] => return Finding::failed(format!("{} has no certificate", facts.name())),
+            several if !several.iter().any(|one| one.valid) => {
+                return Finding::failed(format!("the certificate of {} is not valid", facts.name()));
+            }
+            _ => {}
+        }
+    }
+    Finding::passed(format!("{} with a valid certificate each", counted(resolved.len(), "resolved instance")))
+        .figure("certificates", resolved.len())
+        .on(resolved.into_iter().map(|facts| facts.manifest))
+}
