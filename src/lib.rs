@@ -22,6 +22,7 @@
 //! Imports run one way, down this list; `tests/it/rooms.rs` holds it as data and fails on any other `use crate::…`.
 
 pub mod canon;
+pub mod certificate;
 pub mod cli;
 pub mod edit;
 #[cfg(feature = "embedded")]

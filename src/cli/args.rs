@@ -46,6 +46,12 @@ enum Verb {
     Replay(super::replay::ReplayArgs),
     /// Assesses a run, or several as a campaign, on the rungs 641, 274177 and 65537.
     Check(super::check::CheckArgs),
+    /// Signs what a run is worth: its transcript, its patch and the rungs that it reached.
+    Certify(super::certify::CertifyArgs),
+    /// Checks a certificate: who signed it, that the evidence says the same, and that a replay reproduces every byte.
+    Verify(super::verify::VerifyArgs),
+    /// Makes and shows Ed25519 keys.
+    Key(super::key::KeyArgs),
     /// Lists the runs of the store, or the events of one run.
     Log(super::log::LogArgs),
     /// Shows a run: prompts, raw replies, edits with their codes, test results, the patch.
@@ -70,6 +76,9 @@ pub(super) fn dispatch(cli: Cli, ui: &mut Ui) -> Result<Exit, Failure> {
         Verb::Solve(args) => super::solve::solve(&args, &global, ui),
         Verb::Replay(args) => super::replay::replay(&args, &global, ui),
         Verb::Check(args) => super::check::check(&args, &global, ui),
+        Verb::Certify(args) => super::certify::certify(&args, &global, ui),
+        Verb::Verify(args) => super::verify::verify(&args, &global, ui),
+        Verb::Key(args) => super::key::key(&args, &global, ui),
         Verb::Log(args) => super::log::log(&args, &global, ui),
         Verb::Show(args) => super::show::show(&args, &global, ui),
         Verb::Diff(args) => super::diff::diff(&args, &global, ui),

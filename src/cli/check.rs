@@ -190,9 +190,13 @@ impl Replayed {
 /// A store that fails, or holds bytes that are not what their digests say.
 pub(crate) fn check_run(store: &Store, row: &RunRow) -> Result<Rung, Failure> {
     let evidence = Evidence::of_run(store, row.id).map_err(evidence_failure)?;
-    let replayed = Replayed::perform(store, row)?;
+    Ok(assess(row, &evidence, &Replayed::perform(store, row)?))
+}
+
+/// Assesses rung 641 by the roots in the run's row and what a replay came to.
+pub(crate) fn assess(row: &RunRow, evidence: &Evidence<'_>, replayed: &Replayed) -> Rung {
     let roots = row.raw_root.zip(row.canonical_root).map(|(raw, canonical)| [raw, canonical]);
-    Ok(assess_run(&RunInput { evidence: &evidence, roots, replay: replayed.seen() }))
+    assess_run(&RunInput { evidence, roots, replay: replayed.seen() })
 }
 
 /// Returns how evidence that cannot be read shows on the terminal.

@@ -27,13 +27,38 @@ impl Host {
         u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Draws the id of a new run.
-    pub(crate) fn new_run_id() -> Result<RunId, Failure> {
-        let mut bytes = [0; 12];
+    /// Draws random bytes.
+    pub(crate) fn random<const N: usize>() -> Result<[u8; N], Failure> {
+        let mut bytes = [0; N];
         std::fs::File::open("/dev/urandom")
             .and_then(|mut source| source.read_exact(&mut bytes))
             .map_err(|error| Failure::new(FailureKind::Environment, format!("failed to read /dev/urandom: {error}")))?;
-        Ok(RunId::from_bytes(bytes))
+        Ok(bytes)
+    }
+
+    /// Draws the id of a new run.
+    pub(crate) fn new_run_id() -> Result<RunId, Failure> {
+        Ok(RunId::from_bytes(Self::random()?))
+    }
+
+    /// Returns the folder for files that are gone at the end.
+    pub(crate) fn temporary() -> PathBuf {
+        std::env::temp_dir()
+    }
+
+    /// Returns what no certificate may hold: folders of this user, and the values of variables that hold secrets.
+    pub(crate) fn private_texts() -> Vec<(&'static str, String)> {
+        let folders = [Self::home(), std::env::current_dir().ok()];
+        let mut texts: Vec<(&'static str, String)> = folders
+            .into_iter()
+            .flatten()
+            .map(|path| ("a folder of this machine", path.to_string_lossy().into_owned()))
+            .collect();
+        let is_secret = |name: &str| ["KEY", "TOKEN", "SECRET", "PASSWORD"].iter().any(|mark| name.contains(mark));
+        let variables = std::env::vars_os().filter(|(name, _)| is_secret(&name.to_string_lossy().to_uppercase()));
+        let values = variables.map(|(_, value)| value.to_string_lossy().into_owned()).filter(|value| value.len() >= 12);
+        texts.extend(values.map(|value| ("the value of a variable of the environment", value)));
+        texts
     }
 
     /// Returns a variable of the environment; empty counts as absent.

@@ -13,8 +13,10 @@ use crate::transcript::{Kind, Recorder, Retries, Roots, TranscriptError};
 
 use super::args::Global;
 use super::arms::{Asked, configuration, parse_arm};
+use super::certify;
 use super::files::{self, Reports};
 use super::interrupt::{self, Stoppable};
+use super::keyfile::read_secret;
 use super::models::{ModelArgs, open_model, parse};
 use super::own::OwnArgs;
 use super::progress::Watcher;
@@ -81,6 +83,9 @@ pub(crate) struct SolveArgs {
     /// Folder for report.json, patch.diff and predictions.jsonl.
     #[arg(long, value_name = "DIR", default_value = ".runproof/results", env = "RUNPROOF_RESULTS")]
     results: PathBuf,
+    /// Signs a certificate of a resolved run with this private key; it lies beside report.json.
+    #[arg(long, value_name = "KEY")]
+    key: Option<PathBuf>,
     /// Prints the outcome as JSON.
     #[arg(long)]
     json: bool,
@@ -219,6 +224,8 @@ fn live(
     ui: &mut Ui,
     begin: impl FnOnce(&mut Store) -> Result<(), Failure>,
 ) -> Result<Exit, Failure> {
+    // A key that is refused should be so before the work.
+    let key = args.key.as_deref().map(|path| read_secret(path, None)).transpose()?;
     let mut models = vec![open_model(name, &args.models)?];
     if let Some(fallback) = &args.fallback {
         models.push(open_model(&parse(fallback)?, &args.models.for_fallback())?);
@@ -238,6 +245,12 @@ fn live(
         interrupt::done();
         let (outcome, roots) = recorded?;
         let reports = files::write(&args.results, job, &outcome, &roots)?;
+        if let Some(key) = key.as_ref().filter(|_| outcome.kind == OutcomeKind::Resolved) {
+            let row = find_run(store, &job.run.to_string())?;
+            let path = reports.report.with_file_name("certificate.dsse.json");
+            certify::write(&certify::issue(store, &row, key)?, key, &path, true)?;
+            ui.say(format_args!("certificate: {}", path.display()));
+        }
         report(args, job, store, &outcome, &roots, &reports, ui)
     });
     workbench.tear_down(ui);

@@ -7,6 +7,7 @@
 )]
 
 mod arms;
+mod certificate;
 mod cli;
 mod edit;
 #[cfg(all(feature = "embedded", feature = "live"))]
@@ -30,6 +31,7 @@ mod store_damage;
 #[cfg(feature = "live")]
 mod stub;
 mod transcript;
+mod vectors;
 #[cfg(feature = "live")]
 mod weights;
 mod workspace;

@@ -1,0 +1,35 @@
+//! Certificates: signed statements about runs, the policy that says whose signature counts, and verification.
+//!
+//! A certificate is a DSSE envelope ([`Envelope`]) around an in-toto [`Statement`], signed with Ed25519 ([`key`]).
+//! [`Verification`] believes nothing of it: the facts, both roots and every rung are derived again from the evidence.
+//! The format is written down in `docs/certificate.md`. Nothing here reads a file, a clock or the environment, and no
+//! replay is performed here: what one showed is handed in as data.
+
+pub mod export;
+pub mod key;
+
+mod compare;
+mod dsse;
+mod facts;
+mod level;
+mod policy;
+mod predicate;
+mod reason;
+mod ssh;
+mod statement;
+mod strict;
+mod verify;
+
+pub use dsse::{Envelope, MAX_CERTIFICATE, PAYLOAD_TYPE, SignatureEntry, pae};
+pub use facts::{FactsError, of_run};
+pub use key::{KeyError, PublicKey, SecretKey};
+pub use level::{Check, Level, Status};
+pub use policy::{Date, KeyStatus, MAX_POLICY, Policy, PolicyError, Rule, Trust, TrustedKey};
+pub use predicate::{DigestSet, Hex, Predicate, RungClaim, RungResult};
+pub use reason::{Decision, Problem, Reason};
+pub use ssh::sshsig;
+pub use statement::{CAMPAIGN_CERTIFICATE, LintError, RUN_CERTIFICATE, Statement, lint};
+pub use verify::{Report, Signer, Verification};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! `certify`: signs what a run is worth.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+
+use crate::certificate::{self, Envelope, FactsError, MAX_CERTIFICATE, RungClaim, SecretKey, Statement, export};
+use crate::rung::Rung;
+use crate::store::{RunRow, Store};
+use crate::transcript::Evidence;
+
+use super::args::Global;
+use super::check::{Replayed, assess, evidence_failure};
+use super::keyfile::{read_secret, write_whole};
+use super::runs::{find_run, open_store, short};
+use super::ui::{Tone, printable};
+use super::verify::read_regular;
+use super::{Exit, Failure, FailureKind, Host, Ui};
+
+/// Signs what a run is worth: its transcript, its patch and the rungs that it reached.
+///
+/// The rungs are assessed first, replay included. A failed rung is certified as failed; one that could not be assessed
+/// is not certified. Certifying a run twice gives the same bytes. Beside CERT lies `NAME.intoto.jsonl`: the certificate
+/// and a standard in-toto test result, a line each.
+#[derive(Debug, Args)]
+pub(crate) struct CertifyArgs {
+    /// Run: an id, a unique prefix of one, a name, or `last`.
+    #[arg(default_value = "last")]
+    run: String,
+    /// The private key, a file that only you may read.
+    #[arg(long, value_name = "KEY")]
+    key: PathBuf,
+    /// Opens an encrypted key with the first line of a file; asked for otherwise.
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    /// Where the certificate goes; RUN.dsse.json otherwise.
+    #[arg(short, long, value_name = "CERT")]
+    output: Option<PathBuf>,
+    /// Replaces files that hold something else.
+    #[arg(long)]
+    force: bool,
+    /// Also writes the evidence as a folder, which `verify` takes without any store.
+    #[arg(long, value_name = "DIR")]
+    evidence: Option<PathBuf>,
+    /// Also writes a Sigstore bundle v0.3.
+    #[arg(long, value_name = "FILE")]
+    sigstore_bundle: Option<PathBuf>,
+    /// Also writes CERT.sig for `ssh-keygen -Y verify`.
+    #[arg(long)]
+    ssh: bool,
+    /// Signs this certificate once more, with another key, instead of issuing one.
+    #[arg(long, value_name = "CERT", conflicts_with_all = ["run", "evidence", "output"])]
+    add_signature: Option<PathBuf>,
+    /// Prints what was written as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn certify(args: &CertifyArgs, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+    let key = read_secret(&args.key, args.passphrase_file.as_deref())?;
+    if let Some(path) = &args.add_signature {
+        return add_signature(args, path, &key, ui);
+    }
+    let store = open_store(&global.store)?;
+    let row = find_run(&store, &args.run)?;
+    let name = format!("{}.dsse.json", short(&store, row.id));
+    let path = args.output.clone().unwrap_or_else(|| PathBuf::from(name));
+    let issued = issue(&store, &row, &key)?;
+    write(&issued, &key, &path, args.force)?;
+    let evidence = Evidence::of_run(&store, row.id).map_err(evidence_failure)?;
+    if let Some(folder) = &args.evidence {
+        write_evidence(&issued, &evidence, folder)?;
+    }
+    extras(args, &issued.envelope, &key, &path)?;
+    tell(args, &issued.envelope, &issued.statement, &path, ui)?;
+    Ok(Exit::Sound)
+}
+
+/// A certificate that was issued and not yet written.
+pub(crate) struct Issued {
+    pub(crate) envelope: Envelope,
+    pub(crate) statement: Statement,
+    pub(crate) rung: Rung,
+}
+
+/// Assesses a run and signs what came of it.
+///
+/// # Errors
+/// A run that cannot be assessed, or a statement that must not be signed.
+pub(crate) fn issue(store: &Store, row: &RunRow, key: &SecretKey) -> Result<Issued, Failure> {
+    let evidence = Evidence::of_run(store, row.id).map_err(evidence_failure)?;
+    let replayed = Replayed::perform(store, row)?;
+    let rung = assess(row, &evidence, &replayed);
+    let mut statement = certificate::of_run(&evidence).map_err(|error| match error {
+        FactsError::Evidence(error) => evidence_failure(error),
+        error => Failure::new(FailureKind::Below, error).hint("only a finished run on an instance can be certified"),
+    })?;
+    let Some(claim) = RungClaim::of(&rung) else {
+        let open = rung.criteria().iter().find(|criterion| criterion.verdict == crate::rung::Verdict::NotAssessed);
+        let why = open.map_or_else(String::new, |criterion| format!(": {} ({})", criterion.name, criterion.reason));
+        let failure = Failure::new(FailureKind::Below, format!("rung 641 could not be assessed{why}"));
+        return Err(failure.hint("`runproof check` shows every criterion"));
+    };
+    statement.predicate.rungs = vec![claim];
+    certificate::lint(&statement, &Host::private_texts()).map_err(|error| {
+        Failure::new(FailureKind::Wanting, error)
+            .hint("nothing was signed; rename what shows it, or record the run anew")
+    })?;
+    Ok(Issued { envelope: Envelope::sign(statement.to_bytes(), key), statement, rung })
+}
+
+/// Writes a certificate and its companion.
+pub(crate) fn write(issued: &Issued, key: &SecretKey, path: &Path, force: bool) -> Result<(), Failure> {
+    let bytes = issued.envelope.to_bytes();
+    let companion = Envelope::sign(export::test_result(&issued.statement), key).to_bytes();
+    write_whole(path, &bytes, force)?;
+    write_whole(&companion_of(path), &[bytes, companion].concat(), force)
+}
+
+fn companion_of(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let stem = [".dsse.json", ".json"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+    path.with_file_name(format!("{stem}.intoto.jsonl"))
+}
+
+/// Writes the evidence folder, the rung's criteria beside the manifest.
+pub(crate) fn write_evidence(issued: &Issued, evidence: &Evidence<'_>, folder: &Path) -> Result<(), Failure> {
+    let name = issued.rung.number().file_name();
+    evidence.write_folder(folder, &[(&name, &issued.rung.to_bytes())]).map_err(evidence_failure)
+}
+
+fn extras(args: &CertifyArgs, envelope: &Envelope, key: &SecretKey, path: &Path) -> Result<(), Failure> {
+    if let Some(file) = &args.sigstore_bundle {
+        let bundle = export::sigstore_bundle(envelope).map_err(|problem| {
+            Failure::new(FailureKind::Wanting, problem).hint("export a certificate with one signature")
+        })?;
+        write_whole(file, &bundle, args.force)?;
+    }
+    if args.ssh {
+        let mut sidecar = path.as_os_str().to_owned();
+        sidecar.push(".sig");
+        write_whole(Path::new(&sidecar), certificate::sshsig(key, &envelope.to_bytes()).as_bytes(), args.force)?;
+    }
+    Ok(())
+}
+
+fn add_signature(args: &CertifyArgs, path: &Path, key: &SecretKey, ui: &mut Ui) -> Result<Exit, Failure> {
+    let bytes = read_regular(path, MAX_CERTIFICATE, "certificate")?;
+    let malformed = |problem: certificate::Problem| Failure::new(FailureKind::Malformed, problem);
+    let mut envelope = Envelope::from_bytes(&bytes).map_err(malformed)?;
+    let statement = Statement::from_bytes(&envelope.payload).map_err(malformed)?;
+    envelope.add_signature(key);
+    write_whole(path, &envelope.to_bytes(), true)?;
+    extras(args, &envelope, key, path)?;
+    tell(args, &envelope, &statement, path, ui)?;
+    Ok(Exit::Sound)
+}
+
+fn tell(
+    args: &CertifyArgs,
+    envelope: &Envelope,
+    statement: &Statement,
+    path: &Path,
+    ui: &mut Ui,
+) -> Result<(), Failure> {
+    let (identity, signatures) = (envelope.identity(), envelope.signatures.len());
+    let rungs = &statement.predicate.rungs;
+    if args.json {
+        return ui.json(&json!({
+            "certificate": path.to_string_lossy(), "payload": identity, "signatures": signatures, "rungs": rungs,
+        }));
+    }
+    ui.data(path.display())?;
+    ui.data(format_args!("  about    {}", printable(&statement.predicate.instance.id)))?;
+    for claim in rungs {
+        let tone = if claim.result == certificate::RungResult::Passed { Tone::Good } else { Tone::Bad };
+        ui.data(format_args!("  rung     {} {}", claim.rung, ui.tone(tone, claim.result.word())))?;
+    }
+    ui.data(format_args!("  payload  {identity}"))?;
+    ui.data(format_args!("  signed   by {signatures} key{}", if signatures == 1 { "" } else { "s" }))
+}
