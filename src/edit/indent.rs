@@ -72,7 +72,7 @@ pub(super) fn converted(body: &[String], file: &[Cow<'_, str>], old: &[Cow<'_, s
             // The first lines of both tell how wide a tab is meant to be; a whole block may be indented deeper than one.
             let anchor = of_first(old).map_or(0, str::len).max(1);
             let first = of_first(body).map_or(0, str::len);
-            let width = if first % anchor == 0 && first / anchor > 1 { first / anchor } else { width };
+            let width = if first.is_multiple_of(anchor) && first / anchor > 1 { first / anchor } else { width };
             // A single space is no level: such a line is aligned with something.
             if width < 2 {
                 return Converted::Impossible;

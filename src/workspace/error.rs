@@ -86,6 +86,9 @@ pub enum WorkspaceError {
     /// The place of a new worktree holds something already.
     #[error("{} exists already", .0.display())]
     Exists(PathBuf),
+    /// A file that somebody else changed while it was about to be written.
+    #[error("{0:?} was changed by somebody else meanwhile")]
+    ChangedMeanwhile(String),
     /// A patch that `git apply` refuses.
     #[error("the patch does not apply: {0}")]
     Patch(String),

@@ -14,10 +14,11 @@ use serde::{Deserialize, Serialize};
 
 use super::error::at;
 use super::files::{make_folder, plain_path, put, remove_all, set_mode};
+use super::journal::{self, Left};
 use super::objects::{Blobs, Listed, list};
 use super::origin::{Origin, resolve, unbundle};
 use super::scan::{Stamp, entry_of, is_scratch, mode_of, walk};
-use super::{Git, WorkspaceError, journal};
+use super::{Git, WorkspaceError};
 use crate::canon::tree::is_safe_path;
 use crate::canon::{Blake3, FileMode, Tree, TreeEntry, json};
 
@@ -27,8 +28,10 @@ pub const MAX_READ: u64 = 64 << 20;
 /// Says what opening a worktree found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recovery {
-    /// No change was under way.
+    /// No change was under way, and none was made since the tree was laid out or the last change began.
     Clean,
+    /// The last change was made whole; the tree is the one after it.
+    Finished,
     /// A change was under way when the process ended; the tree is the one before it again.
     RolledBack,
 }
@@ -113,9 +116,10 @@ impl Worktree {
             return Err(WorkspaceError::UnsafePath(path.clone()));
         }
         let worktree = Self { git: git.clone(), at, base, known: BTreeMap::new() };
-        let recovery = match journal::roll_back(&worktree.root(), &worktree.control())? {
-            true => Recovery::RolledBack,
-            false => Recovery::Clean,
+        let recovery = match journal::recover(&worktree.root(), &worktree.control())? {
+            Left::Nothing => Recovery::Clean,
+            Left::Undone => Recovery::RolledBack,
+            Left::Done => Recovery::Finished,
         };
         Ok((worktree, recovery))
     }
@@ -181,6 +185,7 @@ impl Worktree {
     /// Files that cannot be removed or written.
     pub fn restore(&mut self) -> Result<(), WorkspaceError> {
         let root = self.root();
+        journal::forget(&self.control())?;
         let tick = self.control().join("tick");
         at(&tick, fs::write(&tick, "1"))?;
         let now = Stamp::of(&at(&tick, fs::metadata(&tick))?);
