@@ -3,8 +3,10 @@
 //! Opening reads the manifest and computes both roots; nothing in it is believed before that. From a folder, blobs are
 //! read, and checked against both their digests, when they are asked for; [`Evidence::check_bodies`] asks for all.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -15,6 +17,8 @@ use super::roots::Roots;
 use crate::canon::{Blake3, BlobRef, RunId, Sha256, json as canonical};
 use crate::store::{NewEvent, NewRun, RunEnd, RunStatus, Store, StoreError};
 
+/// Bytes of blobs that are kept once they were read and checked, so that a run is hashed once and not for each criterion.
+const KEPT_BYTES: usize = 64 << 20;
 /// Bytes of all different blobs of a run together that are read from a folder.
 const MAX_BYTES: u64 = 8 << 30;
 
@@ -128,6 +132,28 @@ pub struct Evidence<'a> {
     entries: Vec<Entry>,
     manifest: Vec<u8>,
     roots: Roots,
+    kept: RefCell<Kept>,
+}
+
+/// Blobs that were read and checked, by everything that their reference says.
+#[derive(Default)]
+struct Kept {
+    blobs: BTreeMap<Reference, Rc<[u8]>>,
+    size: usize,
+}
+
+type Reference = (Blake3, Sha256, u64);
+
+fn reference(blob: &BlobRef) -> Reference {
+    (blob.blake3, blob.sha256, blob.size)
+}
+
+impl Kept {
+    fn keep(&mut self, blob: &BlobRef, bytes: &[u8]) {
+        if self.size + bytes.len() <= KEPT_BYTES && self.blobs.insert(reference(blob), bytes.into()).is_none() {
+            self.size += bytes.len();
+        }
+    }
 }
 
 impl<'a> Evidence<'a> {
@@ -137,13 +163,17 @@ impl<'a> Evidence<'a> {
     /// A store that fails, bytes that are not what their digests say, or an event without a manifest line.
     pub fn of_run(store: &'a Store, run: RunId) -> Result<Self, EvidenceError> {
         let (mut entries, mut manifest, mut roots) = (Vec::new(), Vec::new(), Roots::default());
+        let mut kept = Kept::default();
         for (position, event) in (0..).zip(store.events(run)?) {
             if event.seq != position {
                 return Err(ManifestError::Data(event.seq).into());
             }
             let mut bodies = BTreeMap::new();
             for body in &event.bodies {
-                bodies.insert(body.slot.clone(), BlobRef::of(&store.body(run, event.seq, &body.slot)?));
+                let bytes = store.body(run, event.seq, &body.slot)?;
+                let blob = BlobRef::of(&bytes);
+                kept.keep(&blob, &bytes);
+                bodies.insert(body.slot.clone(), blob);
             }
             let named: Vec<_> = bodies.iter().map(|(slot, blob)| (slot.as_str(), *blob)).collect();
             manifest.extend(roots.push(position, &event.kind, &event.data, &named)?);
@@ -152,7 +182,7 @@ impl<'a> Evidence<'a> {
             let data = serde_json::from_slice(&event.data).map_err(|_| ManifestError::Data(position))?;
             entries.push(Entry { position, kind, data, bodies });
         }
-        Ok(Self { source: Source::Store(store, run), entries, manifest, roots })
+        Ok(Self { source: Source::Store(store, run), entries, manifest, roots, kept: RefCell::new(kept) })
     }
 
     /// Reads the manifest of an evidence folder; its blobs are read when they are asked for.
@@ -181,7 +211,7 @@ impl<'a> Evidence<'a> {
             entries.push(entry);
             rest = after;
         }
-        Ok(Self { source: Source::Folder(folder), entries, manifest, roots })
+        Ok(Self { source: Source::Folder(folder), entries, manifest, roots, kept: RefCell::default() })
     }
 
     /// Returns the events in order.
@@ -206,17 +236,22 @@ impl<'a> Evidence<'a> {
     pub fn body(&self, entry: &Entry, slot: &str) -> Result<Vec<u8>, EvidenceError> {
         let missing = || EvidenceError::Slot { event: entry.position, slot: slot.into() };
         let blob = entry.bodies.get(slot).ok_or_else(missing)?;
-        match self.source {
-            Source::Folder(folder) => folder.blob(blob),
+        if let Some(bytes) = self.kept.borrow().blobs.get(&reference(blob)) {
+            return Ok(bytes.to_vec());
+        }
+        let bytes = match self.source {
+            Source::Folder(folder) => folder.blob(blob)?,
             Source::Store(store, run) => {
                 let bytes = store.body(run, entry.position, slot)?;
                 if BlobRef::of(&bytes) != *blob {
                     // The store was changed since the manifest was computed.
                     return Err(EvidenceError::Differs(format!("{slot} of event {}", entry.position)));
                 }
-                Ok(bytes)
+                bytes
             }
-        }
+        };
+        self.kept.borrow_mut().keep(blob, &bytes);
+        Ok(bytes)
     }
 
     /// Reads every blob once and returns how many different ones there are.
@@ -225,11 +260,11 @@ impl<'a> Evidence<'a> {
     /// The first one that is missing or is not what the manifest names.
     pub fn check_bodies(&self) -> Result<usize, EvidenceError> {
         // By everything that a reference says: equal by one digest is not yet equal by the other.
-        let mut seen = BTreeSet::<(Blake3, Sha256, u64)>::new();
+        let mut seen = BTreeSet::<Reference>::new();
         let mut total = 0_u64;
         for entry in &self.entries {
             for (slot, blob) in &entry.bodies {
-                if seen.insert((blob.blake3, blob.sha256, blob.size)) {
+                if seen.insert(reference(blob)) {
                     total = total.saturating_add(blob.size);
                     if total > MAX_BYTES {
                         return Err(EvidenceError::Size { name: "the evidence".into(), size: total, limit: MAX_BYTES });
