@@ -219,7 +219,7 @@ pub enum LintError {
 /// A text of the machine or its user, an absolute path outside test names, or a statement that no verifier takes.
 pub fn lint(statement: &Statement, private: &[(&'static str, String)]) -> Result<(), LintError> {
     Statement::from_bytes(&statement.to_bytes())?;
-    let mut value = serde_json::to_value(statement).map_err(|error| malformed(error))?;
+    let mut value = serde_json::to_value(statement).map_err(malformed)?;
     let mut found = Ok(());
     each_string(&value, &mut |text| {
         if let Some((what, _)) = private.iter().find(|(_, secret)| secret.len() > 3 && text.contains(secret.as_str())) {
