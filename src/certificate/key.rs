@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn s18_a_key_for_another_algorithm_is_named() {
         for (file, name) in [("rsa", "RSA"), ("ec", "ECDSA"), ("x25519", "X25519"), ("ed448", "Ed448")] {
-            let path = format!("{}/certs/keys/other/{file}.pub", env!("CARGO_MANIFEST_DIR"));
+            let path = format!("{}/fixtures/keys/{file}.pub", env!("CARGO_MANIFEST_DIR"));
             let error = PublicKey::from_pem(&std::fs::read_to_string(path).unwrap()).unwrap_err();
             assert_eq!(error, KeyError::Algorithm(name));
         }

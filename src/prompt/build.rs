@@ -150,8 +150,10 @@ fn list(input: &Input<'_>, bytes: usize, wanted: &BTreeSet<&str>) -> Result<Vec<
     for (path, content) in input.files {
         let text = String::from_utf8_lossy(content);
         let around = path.len() + AROUND_FILE;
-        if let Some((listing, lines)) = numbered(path, &text, left.saturating_sub(around), wanted) {
-            left -= listing.len() + around;
+        // An empty file has an empty listing, and a name all the same.
+        let Some(room) = left.checked_sub(around) else { continue };
+        if let Some((listing, lines)) = numbered(path, &text, room, wanted) {
+            left = room - listing.len();
             listings.push((path.clone(), listing, lines));
         }
     }
@@ -271,6 +273,25 @@ mod tests {
         assert!(with.messages[0].content.contains("# Make the smallest change"));
         // The file fills its share in both, so the totals are equal but for where a definition ends.
         assert!(with.estimate.abs_diff(direct.estimate) < 60, "{} {}", with.estimate, direct.estimate);
+    }
+
+    #[test]
+    fn empty_files_at_the_end_of_the_room_take_none() {
+        let instance = load("fixtures/instances/temperature").unwrap();
+        let mut files = vec![("a.py".to_owned(), b"value = 1\n".repeat(4000))];
+        files.extend((0..400).map(|number| (format!("package{number}/__init__.py"), Vec::new())));
+        let prompt = build(&Input {
+            instance: &instance,
+            files: &files,
+            feedback: &[],
+            failing: "",
+            protected: &|_| false,
+            skills: &[],
+            format: Format::Direct,
+            budget: Budget { context_tokens: 4096, reply_tokens: 512 },
+        })
+        .unwrap();
+        assert!(prompt.shown.len() < files.len() && prompt.estimate <= 4096 - 512);
     }
 
     proptest! {
