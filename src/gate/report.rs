@@ -41,6 +41,9 @@ pub struct TestReport {
     pub tests: BTreeMap<String, Status>,
     /// Other names under which a test is known (its docstring, a name cut at a blank), to its full name.
     pub aliases: BTreeMap<String, String>,
+    /// Tests whose docstring stands for another test too, with that docstring.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub shared_docstrings: BTreeMap<String, String>,
     /// Exit code of the command.
     pub exit: Option<i32>,
     /// Signal that ended the command.
@@ -104,8 +107,13 @@ impl TestReport {
     /// passed, and a status that is none counts as an error.
     pub fn listed(&self, name: &str) -> Option<Status> {
         let Some(harness) = &self.harness else { return self.status(name) };
-        let (key, _) = self.found(harness, name)?;
-        harness.get(key).map(|word| harness_status(word))
+        let (key, folding) = self.found(harness, name)?;
+        // Several tests may share a docstring, of which the harness sees the last; the strict reading tells them apart.
+        let own = self.tests.get(&fold(name).unwrap_or_else(|| name.to_owned()));
+        match (folding, own) {
+            (Some(Folding::Docstring), Some(status)) => Some(*status),
+            _ => harness.get(key).map(|word| harness_status(word)),
+        }
     }
 
     /// Returns the listed names that were found under another name, with that name and how.
@@ -143,6 +151,7 @@ impl TestReport {
         let other_name = || {
             // The strict reading knows which docstring belongs to which test.
             let docstrings = self.aliases.iter().filter(|(_, full)| **full == short).map(|(docstring, _)| docstring);
+            let docstrings = docstrings.chain(self.shared_docstrings.get(&short));
             let full = self.aliases.get(name);
             let of_full =
                 full.and_then(|full| harness.keys().find(|key| *key == full || fold(key).as_ref() == Some(full)));

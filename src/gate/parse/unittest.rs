@@ -36,7 +36,12 @@ pub(super) fn read(log: &str, report: &mut TestReport) {
             let test = match (test_name(front), named.take()) {
                 (Some(name), _) => name,
                 (None, Some(name)) => {
-                    report.aliases.insert(front.trim().to_owned(), name.clone());
+                    let docstring = front.trim().to_owned();
+                    if report.aliases.get(&docstring).is_some_and(|known| *known != name) {
+                        report.shared_docstrings.insert(name.clone(), docstring);
+                    } else {
+                        report.aliases.insert(docstring, name.clone());
+                    }
                     name
                 }
                 // A docstring alone names its test in old lists.
@@ -146,5 +151,18 @@ FAILED (failures=1, errors=1)
     fn a_printed_ok_after_a_failure_changes_nothing() {
         let report = report_of(Parser::Django, 1, "test_c (m.C.test_c) ... FAIL\nok then\nok\nRan 1 test in 0.1s\n");
         assert_eq!(report.status("test_c (m.C)"), Some(Status::Failed));
+    }
+
+    #[test]
+    fn tests_that_share_a_docstring_are_told_apart() {
+        let log =
+            "test_a (m.C)\nThe same words. ... FAIL\ntest_b (m.C)\nThe same words. ... ok\n\nRan 2 tests in <time>\n";
+        let mut report = TestReport::default();
+        read(log, &mut report);
+        report.harness = Some(std::collections::BTreeMap::from([("The same words.".to_owned(), "PASSED".to_owned())]));
+        let names = ["test_a (m.C)".to_owned(), "test_b (m.C)".to_owned()];
+        assert_eq!(report.listed(&names[0]), Some(Status::Failed));
+        assert_eq!(report.listed(&names[1]), Some(Status::Passed));
+        assert_eq!(report.folded(&names).len(), 2, "and it is said how they were found");
     }
 }
