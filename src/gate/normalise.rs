@@ -102,6 +102,14 @@ pub fn normalise(raw: &[u8]) -> Result<Vec<u8>, GateError> {
     Ok(join(&Head { sandbox: None, ..head }, &out))
 }
 
+/// Returns a test's name as a canonical log shows it: a parameter may look like a path or a port that a rule replaces.
+pub(super) fn name(text: &str) -> String {
+    let replaced = EVERYWHERE_RULES.iter().fold(Cow::Borrowed(text.as_bytes()), |text, (pattern, replacement)| {
+        Cow::Owned(replace(pattern, text, replacement).into_owned())
+    });
+    String::from_utf8_lossy(&replaced).into_owned()
+}
+
 fn compile(rules: &[(&str, &'static str)]) -> Vec<(Regex, &'static str)> {
     rules.iter().map(|(pattern, replacement)| (Regex::new(pattern).expect("a tested pattern"), *replacement)).collect()
 }

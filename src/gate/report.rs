@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::normalise;
 use super::{Exceeded, Reader};
 
 /// How a test ended.
@@ -84,6 +85,8 @@ pub enum Folding {
     Docstring,
     /// The list's name was cut within its brackets.
     CutBracket,
+    /// Something in the list's name is replaced in canonical logs.
+    Normalised,
 }
 
 impl TestReport {
@@ -98,7 +101,8 @@ impl TestReport {
     /// 3.11 folded, and, if a bracket was cut off, as a prefix whose matches must agree.
     pub fn status(&self, name: &str) -> Option<Status> {
         let full = |name: &str| self.tests.get(name).or_else(|| self.tests.get(self.aliases.get(name)?)).copied();
-        full(name).or_else(|| full(&fold(name)?)).or_else(|| self.by_prefix(name))
+        let cleaned = || full(&normalise::name(name));
+        full(name).or_else(|| full(&fold(name)?)).or_else(|| self.by_prefix(name)).or_else(cleaned)
     }
 
     /// Returns how the test that an instance's list names ended.
@@ -138,6 +142,9 @@ impl TestReport {
     fn found<'a>(&'a self, harness: &'a BTreeMap<String, String>, name: &str) -> Option<(&'a str, Option<Folding>)> {
         if let Some((key, _)) = harness.get_key_value(name) {
             return Some((key, None));
+        }
+        if let Some((key, _)) = harness.get_key_value(&normalise::name(name)) {
+            return Some((key, Some(Folding::Normalised)));
         }
         let count = |bracket| name.matches(bracket).count();
         if count('[') > count(']') {
@@ -250,5 +257,17 @@ mod tests {
         assert_eq!(report.status("t.py::a[x"), Some(Status::Passed));
         assert_eq!(report.status("t.py::b[x"), None);
         assert_eq!(report.status("t.py::a"), None);
+    }
+
+    #[test]
+    fn a_name_with_a_replaced_part_is_found() {
+        let listed = "t.py::a[localhost:8080-/tmp/some-name]".to_owned();
+        let name = normalise::name(&listed);
+        assert!(name.contains("<port>"), "{name}");
+        let mut report = report(&[(&name, Status::Passed)]);
+        assert_eq!(report.status(&listed), Some(Status::Passed));
+        report.harness = Some(BTreeMap::from([(name, "PASSED".to_owned())]));
+        assert_eq!(report.listed(&listed), Some(Status::Passed));
+        assert_eq!(report.folded([&listed])[&listed].1, Folding::Normalised);
     }
 }
