@@ -20,6 +20,9 @@ static RUNNING: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^(\S+::.+?|\S+\.py) (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)(?: \(.*\))?(?: +\[ *\d+%\])?$")
         .expect("a tested pattern")
 });
+/// The head of what a test printed, in the sections about single tests.
+static CAPTURED: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^-+ Captured (?:stdout|stderr|log) \w+ -+$").expect("a tested pattern"));
 
 /// Reads the log into the report.
 pub(super) fn read(log: &str, report: &mut TestReport) {
@@ -31,8 +34,17 @@ pub(super) fn read(log: &str, report: &mut TestReport) {
         report.ran =
             Some(counts.filter(|count| &count[2] != "skipped").filter_map(|count| count[1].parse::<u64>().ok()).sum());
     }
+    let (mut is_captured, mut is_over) = (false, false);
     for line in &lines[..summary.unwrap_or(lines.len())] {
-        if let Some(result) = RUNNING.captures(line.trim_end())
+        // What a test printed may be the report of a run within it; a second run of the command follows a closing line.
+        if CAPTURED.is_match(line) {
+            is_captured = true;
+        } else if is_over && line.trim_matches(['=', ' ']) == "test session starts" {
+            is_captured = false;
+        }
+        is_over = CLOSING.is_match(line.trim_end()) || is_over && line.trim().is_empty();
+        if !is_captured
+            && let Some(result) = RUNNING.captures(line.trim_end())
             && let Some(status) = status(&result[2])
         {
             insert(report, &result[1], status);
@@ -168,6 +180,21 @@ ERROR broken.py
         assert_eq!(report.status("t.py::test_forged"), None);
         assert_eq!(report.status("[100%]"), Some(Status::Passed));
         assert_eq!(report.ran, Some(6));
+    }
+
+    #[test]
+    fn the_report_of_a_run_within_a_test_is_not_its_own() {
+        let session = |tests: &str| format!("=== test session starts ===\n{tests}\n=== 1 failed in 0.01s ===\n");
+        let inner = session("inner.py::test_a FAILED [100%]\n");
+        let outer = format!(
+            "=== test session starts ===\nt.py::test_a PASSED [100%]\n\n=== PASSES ===\n___ test_a ___\n\
+             ----- Captured stdout call -----\n{inner}\n=== 1 passed in 1.00s ===\n"
+        );
+        let report = report_of(Parser::Pytest, 0, &outer);
+        assert_eq!((report.failing(), report.ran), (vec![], Some(1)));
+        let two = outer + &session("u.py::test_b FAILED [100%]\n");
+        let report = report_of(Parser::Pytest, 1, &two);
+        assert_eq!((report.failing(), report.tests.len()), (vec!["u.py::test_b"], 2), "a second run of the command");
     }
 
     #[test]
