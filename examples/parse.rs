@@ -28,7 +28,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Some(map) => serde_json::json!(map),
             None => serde_json::json!(report.tests),
         };
-        println!("{}", serde_json::json!({"log": file, "map": map}));
+        let (duplicates, unknown) = (&report.duplicates, &report.unknown);
+        let line = serde_json::json!({"log": file, "map": map, "duplicates": duplicates, "unknown": unknown, "ran": report.ran});
+        println!("{line}");
     }
     Ok(())
 }

@@ -108,7 +108,8 @@ impl TestReport {
     /// Returns how the test that an instance's list names ended.
     ///
     /// Where the harness's reading is there, it decides, as the harness does: a test that it does not name has not
-    /// passed, and a status that is none counts as an error.
+    /// passed, and a status that is none counts as an error. It takes a printed `... ok` for a result, so a test that
+    /// the strict reading saw fail has failed all the same.
     pub fn listed(&self, name: &str) -> Option<Status> {
         let Some(harness) = &self.harness else { return self.status(name) };
         let (key, folding) = self.found(harness, name)?;
@@ -116,6 +117,7 @@ impl TestReport {
         let own = self.tests.get(&fold(name).unwrap_or_else(|| name.to_owned()));
         match (folding, own) {
             (Some(Folding::Docstring), Some(status)) => Some(*status),
+            (_, Some(status)) if status.is_failure() => Some(*status),
             _ => harness.get(key).map(|word| harness_status(word)),
         }
     }
@@ -257,6 +259,15 @@ mod tests {
         assert_eq!(report.status("t.py::a[x"), Some(Status::Passed));
         assert_eq!(report.status("t.py::b[x"), None);
         assert_eq!(report.status("t.py::a"), None);
+    }
+
+    #[test]
+    fn a_printed_pass_does_not_outweigh_a_failure() {
+        let mut report = report(&[("test_a (m.C)", Status::Failed), ("test_b (m.C)", Status::Passed)]);
+        let lines = [("test_a (m.C)", "PASSED"), ("test_a (m.C.test_a)", "FAILED"), ("test_b (m.C)", "PASSED")];
+        report.harness = Some(lines.map(|(name, word)| (name.to_owned(), word.to_owned())).into());
+        assert_eq!(report.listed("test_a (m.C)"), Some(Status::Failed));
+        assert_eq!(report.listed("test_b (m.C)"), Some(Status::Passed));
     }
 
     #[test]

@@ -12,10 +12,10 @@ use serde::Deserialize;
 use crate::gate::{Status, TestReport};
 
 static RESULT: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"--- (PASS|FAIL|SKIP): (\S+) \(<time>\)$").expect("a tested pattern"));
+    LazyLock::new(|| Regex::new(r"--- ([A-Z]+): (\S+) \(<time>\)$").expect("a tested pattern"));
 static BEGIN: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^=== RUN\s+(\S+)$").expect("a tested pattern"));
 static PACKAGE: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^(ok  |FAIL|\?   )\t(\S+)(?:\t(?:<time>|\(cached\)))?(?:\s+coverage: .*)?(?:\s*\[(.+)\])?$")
+    Regex::new(r"^(ok  |FAIL|\?   )\t(\S+)(?:\t(?:<time>|[\d.]+s|\(cached\)))?(?:\s+coverage: .*)?(?:\s*\[(.+)\])?$")
         .expect("a tested pattern")
 });
 
@@ -91,6 +91,8 @@ struct Package {
     /// Tests that began, and whether they ended.
     begun: BTreeMap<String, bool>,
     results: Vec<(String, Status)>,
+    /// Words that are no status, by test.
+    unknown: BTreeMap<String, String>,
     is_broken: bool,
 }
 
@@ -114,7 +116,12 @@ impl Package {
         let status = match word {
             "PASS" => Status::Passed,
             "SKIP" => Status::Skipped,
-            _ => Status::Failed,
+            "FAIL" => Status::Failed,
+            "BENCH" => return,
+            _ => {
+                self.unknown.insert(test.to_owned(), word.to_owned());
+                Status::Error
+            }
         };
         self.begun.insert(test.to_owned(), true);
         self.results.push((test.to_owned(), status));
@@ -145,6 +152,7 @@ impl Package {
         if let Some(status) = own {
             report.record(name.to_owned(), status);
         }
+        report.unknown.extend(self.unknown.into_iter().map(|(test, word)| (format!("{name} > {test}"), word)));
         for (test, status) in self.results {
             report.record(format!("{name} > {test}"), status);
         }

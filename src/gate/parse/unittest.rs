@@ -3,6 +3,7 @@
 //! At verbosity 2 a test with a docstring prints two lines and the second carries the status; what the test prints
 //! itself may stand between the dots and the status.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -13,6 +14,10 @@ use crate::gate::{Status, TestReport};
 /// `test_a (module.Class.test_a)`, also with a sub-test's parameters behind it.
 static NAME: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^\s*([\w.]+ \([\w.<>$]+\))(?:\s[\[(].*)?$").expect("a tested pattern"));
+/// The parameters of a sub-test behind its test's name.
+static SUB_TEST: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\) [\[(].*$").expect("a tested pattern"));
+/// What may be meant as a status.
+static WORD: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^[A-Za-z]+(?: [a-z]+)?$").expect("a tested pattern"));
 static CLOSING: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^Ran (\d+) tests? in <time>$").expect("a tested pattern"));
 
@@ -21,7 +26,15 @@ pub(super) fn read(log: &str, report: &mut TestReport) {
     // The name that waits for its docstring line, and the test that waits for its status.
     let mut named: Option<String> = None;
     let mut waiting: Option<String> = None;
+    // A test whose line ends in a word that is no status, as long as nothing else was printed since.
+    let mut strange: Option<(String, &str)> = None;
+    let mut seen: BTreeMap<String, Option<Status>> = BTreeMap::new();
     for line in log.lines().map(str::trim_end) {
+        let is_own = is_own(line);
+        if let Some((test, word)) = strange.take().filter(|_| is_own) {
+            report.record_unknown(test, word);
+            waiting = None;
+        }
         if let Some(ran) = CLOSING.captures(line) {
             report.ran = ran[1].parse().ok();
             waiting = None;
@@ -30,9 +43,12 @@ pub(super) fn read(log: &str, report: &mut TestReport) {
         {
             let status = if word == "FAIL" { Status::Failed } else { Status::Error };
             if let Some(name) = test_name(name) {
+                report.unknown.remove(&name);
                 record(report, &name, status);
             }
         } else if let Some((front, end)) = line.rsplit_once(" ... ") {
+            // A failing sub-test leaves its test without a word, so that the next one stands on the same line.
+            let front = front.rsplit_once(" ... ").map_or(front, |(_, last)| last);
             let test = match (test_name(front), named.take()) {
                 (Some(name), _) => name,
                 (None, Some(name)) => {
@@ -47,9 +63,21 @@ pub(super) fn read(log: &str, report: &mut TestReport) {
                 // A docstring alone names its test in old lists.
                 (None, None) => front.trim().to_owned(),
             };
-            match status(end) {
+            let found = status(end).or_else(|| glued(end));
+            if !SUB_TEST.is_match(front) {
+                // A test that fails and then fails to clean up has two lines as well.
+                let fails = |status: Option<Status>| status.is_some_and(Status::is_failure);
+                let first = seen.insert(test.clone(), found);
+                if first.is_some_and(|first| !(fails(first) && fails(found))) {
+                    report.duplicates.insert(test.clone());
+                }
+            }
+            match found {
                 Some(status) => record(report, &test, status),
-                None => waiting = Some(test),
+                None => {
+                    strange = WORD.is_match(end).then(|| (test.clone(), end));
+                    waiting = Some(test);
+                }
             }
         } else if let (Some(test), Some(status)) = (&waiting, status(line)) {
             record(report, &test.clone(), status);
@@ -58,6 +86,22 @@ pub(super) fn read(log: &str, report: &mut TestReport) {
             named = test_name(line);
         }
     }
+    if let Some((test, word)) = strange {
+        report.record_unknown(test, word);
+    }
+}
+
+/// Says whether the runner itself prints a line when a test is over: the next test, a rule, a blank line, the end.
+fn is_own(line: &str) -> bool {
+    line.is_empty()
+        || line.starts_with("=====")
+        || line.starts_with("-----")
+        || NAME.is_match(line.split(" ... ").next().unwrap_or(line))
+}
+
+/// Returns the status at the end of what a test printed without ending its line; failures have a block of their own.
+fn glued(end: &str) -> Option<Status> {
+    end.ends_with("ok").then_some(Status::Passed)
 }
 
 /// Returns the short form of a test's name.
@@ -145,6 +189,41 @@ FAILED (failures=1, errors=1)
         assert_eq!(report.failing(), ["m.tests (unittest.loader._FailedTest)"]);
         assert!(!report_of(Parser::Unittest, 0, "Ran 0 tests in 0.000s\n\nOK\n").executed());
         assert!(!report_of(Parser::Unittest, 0, "OK\n").executed());
+    }
+
+    #[test]
+    fn what_is_twice_or_no_status_is_told() {
+        let log = "\
+test_a (m.C) ... ok
+test_b (m.C) ... maybe
+test_c (m.C)
+Says what. ... unsure
+test_d (m.C) ... printed
+ok
+test_e (m.C) ... printedok
+test_f (m.C) ... test_a (m.C) ... ok
+  test_g (m.C) (i=1) ... skipped 'x'
+  test_g (m.C) (i=2) ... skipped 'x'
+test_h (m.C) ... alone
+test_i (m.C) ... ERROR
+test_i (m.C) ... ERROR
+
+======================================================================
+FAIL: test_f (m.C) (i=1)
+----------------------------------------------------------------------
+FAIL: test_f (m.C) (i=2)
+----------------------------------------------------------------------
+FAIL: test_h (m.C)
+----------------------------------------------------------------------
+Ran 8 tests in 0.1s
+";
+        let report = report_of(Parser::Unittest, 1, log);
+        assert_eq!(report.duplicates.iter().collect::<Vec<_>>(), ["test_a (m.C)"]);
+        let unknown: Vec<_> = report.unknown.iter().map(|(test, word)| format!("{test}: {word}")).collect();
+        assert_eq!(unknown, ["test_b (m.C): maybe", "test_c (m.C): unsure"]);
+        assert_eq!(report.failing(), ["test_b (m.C)", "test_c (m.C)", "test_f (m.C)", "test_h (m.C)", "test_i (m.C)"]);
+        assert_eq!(report.status("test_d (m.C)"), Some(Status::Passed));
+        assert_eq!(report.status("test_e (m.C)"), Some(Status::Passed));
     }
 
     #[test]
