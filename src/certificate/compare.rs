@@ -2,8 +2,9 @@
 
 use super::facts::{self, FactsError};
 use super::level::{Level, Status};
-use super::predicate::{DigestSet, RungClaim, RungResult};
+use super::predicate::{DigestSet, RunPredicate, RungClaim, RungResult};
 use super::reason::{Problem, Reason};
+use super::statement::Statement;
 use super::verify::Verification;
 use crate::rung::{Replay, RunInput, Rung, assess_run};
 use crate::transcript::{Evidence, EvidenceError, ReplayOutcome};
@@ -15,13 +16,24 @@ impl Verification {
         evidence: Result<&Evidence<'_>, &EvidenceError>,
         rung_file: &dyn Fn(&str) -> Option<Vec<u8>>,
     ) {
-        if self.statement().is_none() {
-            return;
-        }
+        let Some(statement) = self.statement().cloned() else { return };
+        let Some(run) = statement.run() else { return };
         let result = match evidence {
-            Ok(evidence) => self.compare(evidence, rung_file),
+            Ok(evidence) => self.compare(&statement, run, evidence, rung_file),
             Err(error) => Err(evidence_problem("evidence", error)),
         };
+        self.reach_evidence(result);
+    }
+
+    /// Says that the evidence could not be read at all.
+    pub fn evidence_refused(&mut self, error: &EvidenceError) {
+        if self.statement().is_some() {
+            self.reach_evidence(Err(evidence_problem("evidence", error)));
+        }
+    }
+
+    /// Ends the comparison with the evidence, whatever it is about.
+    pub(super) fn reach_evidence(&mut self, result: Result<(), Stop>) {
         match result {
             Ok(()) => self.level = Level::Evidence,
             Err(Stop::Failed(problem)) => self.fail(problem),
@@ -29,8 +41,13 @@ impl Verification {
         }
     }
 
-    fn compare(&mut self, evidence: &Evidence<'_>, rung_file: &dyn Fn(&str) -> Option<Vec<u8>>) -> Result<(), Stop> {
-        let statement = self.statement.clone().expect("the caller has looked");
+    fn compare(
+        &mut self,
+        statement: &Statement,
+        theirs: &RunPredicate,
+        evidence: &Evidence<'_>,
+        rung_file: &dyn Fn(&str) -> Option<Vec<u8>>,
+    ) -> Result<(), Stop> {
         // The manifest first: of another run, nothing else means anything.
         let ours = crate::canon::BlobRef::of(evidence.manifest());
         let said = statement.subject.first().map(|subject| subject.digest);
@@ -53,7 +70,7 @@ impl Verification {
             );
         }
         self.pass("subjects", "manifest and patch are the ones of the evidence");
-        let (ours, theirs) = (&derived.predicate, &statement.predicate);
+        let Some(ours) = derived.run() else { return Err(Problem::new(Reason::Fact, "it is about no run").into()) };
         if ours.transcript != theirs.transcript {
             return Err(Problem::new(Reason::Root, "a root or count of the transcript comes out otherwise").into());
         }
@@ -69,44 +86,48 @@ impl Verification {
             return Err(Problem::new(Reason::Fact, format!("{name} follows otherwise from the evidence")).into());
         }
         self.pass("facts", "instance, configuration, models, outcome, tests and both roots follow from the evidence");
-        self.rungs(evidence, &theirs.rungs, rung_file)
+        let supposed = supposed(evidence);
+        let ours = [assess(evidence, Replay::Outcome(&supposed))];
+        let without = [assess(evidence, Replay::None("not performed"))];
+        self.rungs(&theirs.rungs, &ours, &without, rung_file)
     }
 
-    /// Assesses every claimed rung as if a replay had come out equal: what else it rests on is then recomputed, and
-    /// the replay itself is a step of its own.
-    fn rungs(
+    /// Compares every claimed rung with what comes out if a replay is supposed to be equal: what else it rests on is
+    /// then recomputed, and the replay itself is a step of its own. `without` are the rungs without any replay.
+    pub(super) fn rungs(
         &mut self,
-        evidence: &Evidence<'_>,
         claims: &[RungClaim],
+        supposed: &[Rung],
+        without: &[Rung],
         rung_file: &dyn Fn(&str) -> Option<Vec<u8>>,
     ) -> Result<(), Stop> {
         if claims.is_empty() {
             return Err(Stop::Unavailable("rungs", "no rung is certified".into()));
         }
-        for claim in claims {
-            let supposed = supposed(evidence);
-            let ours = assess(evidence, Replay::Outcome(&supposed));
-            if Some(claim) == RungClaim::of(&ours).as_ref() {
+        let refuse = |message: String| Stop::from(Problem::new(Reason::Rung, message));
+        let ours: Vec<RungClaim> = supposed.iter().map_while(RungClaim::of).collect();
+        if let (true, Some(left_out)) = (ours.starts_with(claims), ours.get(claims.len())) {
+            return Err(refuse(format!("rung {} comes out of the evidence and is left out", left_out.rung)));
+        }
+        for (index, claim) in claims.iter().enumerate() {
+            if Some(claim) == ours.get(index) {
                 continue;
             }
             // A claim that the replay came out otherwise can be read from its file only.
             let name = claim.rung.file_name();
             let Some(bytes) = rung_file(&name) else {
-                let differs = ours.number() != claim.rung
-                    || ours.result() == crate::rung::Verdict::Failed
-                    || claim.result == RungResult::Passed;
-                if differs {
-                    let message = format!("rung {} comes out otherwise from the evidence", claim.rung);
-                    return Err(Problem::new(Reason::Rung, message).into());
+                let fails_anyway = ours.get(index).is_none_or(|ours| ours.result == RungResult::Failed);
+                if fails_anyway || claim.result == RungResult::Passed {
+                    return Err(refuse(format!("rung {} comes out otherwise from the evidence", claim.rung)));
                 }
                 return Err(Stop::Unavailable("rungs", format!("{name} is not beside the manifest")));
             };
-            let refuse = |message: String| Stop::from(Problem::new(Reason::Rung, message));
             let file = Rung::from_bytes(&bytes).map_err(|error| refuse(error.to_string()))?;
             if RungClaim::of(&file).as_ref() != Some(claim) {
                 return Err(refuse(format!("{name} is not what the certificate says of it")));
             }
-            let without = assess(evidence, Replay::None("not performed"));
+            let without =
+                without.get(index).ok_or_else(|| refuse(format!("rung {} is not of this kind", claim.rung)))?;
             if let Some(first) = without.contradictions(&file).first() {
                 return Err(refuse(format!("rung {}: {first}", claim.rung)));
             }
@@ -125,7 +146,7 @@ impl Verification {
             Replay::None(reason) => self.add("replay", Status::Unavailable, reason.to_owned()),
             Replay::Broken(_) | Replay::Outcome(_) => {
                 let ours = assess(evidence, replay);
-                let claim = statement.predicate.rungs.first();
+                let claim = statement.rungs().first();
                 let word = ours.criterion("replay-equal").map_or("", |criterion| criterion.reason.as_str()).to_owned();
                 let equal = matches!(replay, Replay::Outcome(outcome) if outcome.is_equal());
                 if !equal {
@@ -142,7 +163,7 @@ impl Verification {
 }
 
 /// Why the comparison with the evidence ended.
-enum Stop {
+pub(super) enum Stop {
     Failed(Problem),
     Unavailable(&'static str, String),
 }
@@ -153,7 +174,7 @@ impl From<Problem> for Stop {
     }
 }
 
-fn evidence_problem(check: &'static str, error: &EvidenceError) -> Stop {
+pub(super) fn evidence_problem(check: &'static str, error: &EvidenceError) -> Stop {
     match error {
         error if error.is_missing() => Stop::Unavailable(check, error.to_string()),
         EvidenceError::Differs(_) | EvidenceError::Size { .. } => Problem::new(Reason::Blob, error).into(),
@@ -161,12 +182,12 @@ fn evidence_problem(check: &'static str, error: &EvidenceError) -> Stop {
     }
 }
 
-fn assess(evidence: &Evidence<'_>, replay: Replay<'_>) -> Rung {
+pub(super) fn assess(evidence: &Evidence<'_>, replay: Replay<'_>) -> Rung {
     let roots = evidence.roots();
     assess_run(&RunInput { evidence, roots: Some([roots.raw(), roots.canonical()]), replay })
 }
 
-fn supposed(evidence: &Evidence<'_>) -> ReplayOutcome {
+pub(super) fn supposed(evidence: &Evidence<'_>) -> ReplayOutcome {
     let roots = evidence.roots();
     ReplayOutcome {
         events: u32::try_from(evidence.entries().len()).unwrap_or(u32::MAX),

@@ -18,7 +18,7 @@ const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
 /// Returns the statement with the standard test-result predicate: it passed if every certified rung did.
 pub fn test_result(statement: &Statement) -> Vec<u8> {
-    let rungs = &statement.predicate.rungs;
+    let rungs = statement.rungs();
     let passed = !rungs.is_empty() && rungs.iter().all(|claim| claim.result == RungResult::Passed);
     let named = |wanted: RungResult| {
         let chosen = rungs.iter().filter(|claim| claim.result == wanted);

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::predicate::{
-    Configuration, DigestSet, Hex, Instance, ModelFact, Outcome, Predicate, TestSets, Tests, Tool, Transcript,
+    Configuration, DigestSet, Hex, Instance, ModelFact, Outcome, RunPredicate, TestSets, Tests, Tool, Transcript,
 };
 use super::statement::{Statement, TREE};
 use crate::canon::BlobRef;
@@ -35,7 +35,7 @@ pub fn of_run(evidence: &Evidence<'_>) -> Result<Statement, FactsError> {
     let options = run.data.get("options").and_then(Value::as_object).ok_or(FactsError::Lacks("options"))?;
     let count = |kind: Kind| evidence.entries().iter().filter(|entry| entry.kind == kind).count() as u64;
     let roots = evidence.roots();
-    let predicate = Predicate {
+    let predicate = RunPredicate {
         instance: Instance {
             id: text(&instance.data, "id")?,
             digest: digest(instance, "instance")?,
@@ -66,7 +66,7 @@ pub fn of_run(evidence: &Evidence<'_>) -> Result<Statement, FactsError> {
         extensions: Map::new(),
     };
     let patch = result.bodies.get("patch").ok_or(FactsError::Lacks("patch"))?;
-    Ok(Statement::new(&BlobRef::of(evidence.manifest()), patch, predicate))
+    Ok(Statement::of_run(&BlobRef::of(evidence.manifest()), patch, predicate))
 }
 
 fn text(data: &Map<String, Value>, name: &'static str) -> Result<String, FactsError> {

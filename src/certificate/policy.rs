@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::key::{KeyError, PublicKey};
 use super::level::Level;
-use super::predicate::Predicate;
-use super::statement::{CAMPAIGN_CERTIFICATE, RUN_CERTIFICATE};
+use super::predicate::ModelFact;
+use super::statement::{CAMPAIGN_CERTIFICATE, Predicate, RUN_CERTIFICATE, Statement};
 use super::strict;
 use crate::canon::Sha256;
 use crate::rung::Number;
@@ -138,6 +138,9 @@ pub struct Rule {
     /// Models, by name or by digest; `*` as above.
     #[serde(default = "anything")]
     pub models: Vec<String>,
+    /// Profiles of a campaign, by digest, since a name is the signer's own; `*` for any. A certificate of a run has none.
+    #[serde(default = "anything")]
+    pub profiles: Vec<String>,
 }
 
 fn anything() -> Vec<String> {
@@ -146,15 +149,27 @@ fn anything() -> Vec<String> {
 
 impl Rule {
     /// Says what of the certificate the rule does not cover.
-    pub(super) fn uncovered(&self, predicate: &Predicate) -> Option<String> {
+    pub(super) fn uncovered(&self, statement: &Statement) -> Option<String> {
         let any = |patterns: &[String], text: &str| patterns.iter().any(|pattern| matches(pattern, text));
-        if !any(&self.instances, &predicate.instance.id) {
-            return Some(format!("the instance {:?}", predicate.instance.id));
+        let (instances, models): (Vec<&str>, &[ModelFact]) = match &statement.predicate {
+            Predicate::Run(run) => (vec![&run.instance.id], &run.models),
+            Predicate::Campaign(campaign) => {
+                (campaign.runs.iter().map(|run| run.instance.as_str()).collect(), &campaign.models)
+            }
+        };
+        if let Some(instance) = instances.iter().find(|instance| !any(&self.instances, instance)) {
+            return Some(format!("the instance {instance:?}"));
         }
         let covered =
             |name: &str, digest: Option<&str>| any(&self.models, name) || digest.is_some_and(|d| any(&self.models, d));
-        let model = predicate.models.iter().find(|model| !covered(&model.name, model.digest.as_deref()))?;
-        Some(format!("the model {:?}", model.name))
+        if let Some(model) = models.iter().find(|model| !covered(&model.name, model.digest.as_deref())) {
+            return Some(format!("the model {:?}", model.name));
+        }
+        let profile = &statement.campaign()?.profile;
+        let digest = profile.digest.as_sha256();
+        let is_named = any(&self.profiles, &digest.to_hex()) || any(&self.profiles, &digest.to_string());
+        // By name nothing is shown: whoever signs chooses it. Only `*` and digests count.
+        (!is_named).then(|| format!("the profile {:?} ({digest})", profile.name))
     }
 }
 

@@ -1,9 +1,11 @@
 //! What a certificate says of a run, member by member.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use crate::canon::{BlobRef, Sha256};
+use crate::canon::{Blake3, BlobRef, Sha256};
 use crate::rung::{Number, Rung, Verdict};
 
 /// A digest as in-toto writes it: 64 lower-case hexadecimal digits, the algorithm being the member's name.
@@ -14,6 +16,11 @@ impl Hex {
     /// Wraps 32 bytes.
     pub fn new(bytes: &[u8; 32]) -> Self {
         Self(Sha256::from_bytes(*bytes))
+    }
+
+    /// Returns it as the digest that most are; the algorithm is the member's name and not known here.
+    pub fn as_sha256(&self) -> Sha256 {
+        self.0
     }
 }
 
@@ -32,7 +39,7 @@ impl<'de> Deserialize<'de> for Hex {
 }
 
 /// The digests of some bytes. All that are there must match.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DigestSet {
     /// Address in the store.
@@ -47,12 +54,22 @@ impl DigestSet {
     pub fn of(blob: &BlobRef) -> Self {
         Self { blake3: Some(Hex::new(blob.blake3.as_bytes())), sha256: Hex::new(blob.sha256.as_bytes()) }
     }
+
+    /// Returns the BLAKE3 digest, where there is one.
+    pub fn blake3(&self) -> Option<Blake3> {
+        self.blake3.map(|digest| Blake3::from_bytes(*digest.0.as_bytes()))
+    }
+
+    /// Returns the SHA-256.
+    pub fn sha256(&self) -> Sha256 {
+        self.sha256.as_sha256()
+    }
 }
 
 /// What a certificate says of a run. Everything in it follows from the evidence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Predicate {
+pub struct RunPredicate {
     /// The task.
     pub instance: Instance,
     /// The configuration that was run.
@@ -100,7 +117,7 @@ pub struct Configuration {
 }
 
 /// A model as it identified itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelFact {
     /// `provider:name`.
@@ -166,6 +183,9 @@ pub struct RungClaim {
     pub rung: Number,
     /// What came of it.
     pub result: RungResult,
+    /// What was counted and measured for a rung of a campaign, as `CRITERION/FIGURE`; decimals per million.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub figures: BTreeMap<String, u64>,
     /// The file with its criteria.
     pub evidence: Vec<RungFile>,
 }
@@ -210,12 +230,22 @@ impl RungClaim {
         };
         let digest = DigestSet { blake3: None, sha256: Hex::new(Sha256::of(&rung.to_bytes()).as_bytes()) };
         let evidence = vec![RungFile { name: rung.number().file_name(), digest }];
-        Some(Self { rung: rung.number(), result, evidence })
+        Some(Self { rung: rung.number(), result, figures: figures(rung), evidence })
     }
 }
 
+/// The figures of a run are in the file alone: a certificate of one run has no table.
+fn figures(rung: &Rung) -> BTreeMap<String, u64> {
+    let criteria = rung.criteria().iter().filter(|_| rung.number() > Number::Edge);
+    criteria
+        .flat_map(|criterion| {
+            criterion.figures.iter().map(|(name, value)| (format!("{}/{name}", criterion.name), *value))
+        })
+        .collect()
+}
+
 /// What drove the run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tool {
     /// `runproof`.

@@ -106,6 +106,10 @@ reasons! {
     Rung "rung" Refused,
     /// The replay came to other bytes.
     Replay "replay" Refused,
+    /// The tests, really run again, came to something else.
+    Tests "tests" Refused,
+    /// A model, asked again, answered something else.
+    Live "live" Refused,
     /// Less could be checked than is required.
     Level "level" Below,
 }

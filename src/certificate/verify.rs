@@ -1,7 +1,8 @@
 //! Verification, step by step: signature, statement and policy first, then the evidence, then what a replay showed.
 //!
-//! The steps that need evidence are in `compare`. Each step is a function that the caller calls when it has what the step needs, so nothing is opened or replayed for
-//! a certificate that nobody trusted signed. Every check is reported; none is folded into another.
+//! The steps that need evidence are in `compare` and `members`. Each step is a function that the caller calls when it
+//! has what the step needs, so nothing is opened or replayed for a certificate that nobody trusted signed. Every check
+//! is reported; none is folded into another.
 
 use std::collections::BTreeSet;
 
@@ -10,11 +11,12 @@ use serde::Serialize;
 use super::dsse::{Envelope, PAYLOAD_TYPE};
 use super::key::PublicKey;
 use super::level::{Check, Level, Status};
-use super::policy::{Date, KeyStatus, Policy, Rule, Trust};
-use super::predicate::RungResult;
+use super::policy::{Date, KeyStatus, Trust};
 use super::reason::{Decision, Problem, Reason};
+use super::rule::{check_policy, find_rule};
 use super::statement::Statement;
 use crate::canon::Sha256;
+use crate::transcript::ReplayOutcome;
 
 /// Every check in the order in which it is made.
 const CHECKS: [&str; 10] =
@@ -122,7 +124,7 @@ impl Verification {
         }
         let statement = Statement::from_bytes(&envelope.payload)?;
         self.pass("statement", format!("{}, canonical", statement.predicate_type()));
-        self.ignored.extend(statement.predicate.extensions.keys().map(|name| format!("extensions.{name}")));
+        self.ignored.extend(statement.extensions().keys().map(|name| format!("extensions.{name}")));
         if let Trust::Policy(policy) = trust {
             self.rule_level = Some(find_rule(policy, &statement, &counted)?.require_level);
             self.pass("rule", "a rule of the policy covers it");
@@ -237,6 +239,46 @@ impl Verification {
         self.evidence_given = true;
     }
 
+    /// Says what came of really running the tests again, over recorded model calls.
+    pub fn tested(&mut self, outcome: &ReplayOutcome) {
+        if self.problem.is_some() || self.level != Level::Replay {
+            return;
+        }
+        match &outcome.divergence {
+            Some(divergence) => {
+                let message = format!("event {} ({}): {}", divergence.event, divergence.kind, divergence.what);
+                self.fail(Problem::new(Reason::Tests, message));
+            }
+            None => {
+                self.pass("tests", format!("{} test executions came out as recorded", outcome.performed_again));
+                self.level = Level::Tests;
+            }
+        }
+    }
+
+    /// Says what came of asking the models again: how many calls were, and the first that was answered otherwise.
+    pub fn asked(&mut self, calls: usize, different: Option<u32>) {
+        if self.problem.is_some() || self.level != Level::Tests {
+            return;
+        }
+        match different {
+            Some(event) => {
+                self.fail(Problem::new(Reason::Live, format!("the call of event {event} was answered otherwise")));
+            }
+            None => {
+                self.pass("live", format!("{calls} calls were answered as recorded"));
+                self.level = Level::Live;
+            }
+        }
+    }
+
+    /// Says that a check was asked for and could not be made.
+    pub fn unavailable(&mut self, name: &'static str, reason: impl Into<String>) {
+        if self.problem.is_none() {
+            self.add(name, Status::Unavailable, reason.into());
+        }
+    }
+
     /// Ends the verification: `asked` is the level that the caller requires.
     pub fn finish(mut self, asked: Option<Level>) -> Report {
         let required = self.required(asked);
@@ -251,10 +293,9 @@ impl Verification {
             }
         }
         for (name, level) in [("tests", Level::Tests), ("live", Level::Live)] {
-            if required >= level {
-                self.add(name, Status::Unavailable, "verification does not run tests or ask models".into());
-            } else {
-                self.skip(name, "not asked for");
+            if !self.checks.iter().any(|check| check.name == name) {
+                let reason = if required >= level { "a check before it was not passed" } else { "not asked for" };
+                self.skip(name, reason);
             }
         }
         let order = |name: &str| CHECKS.iter().position(|check| *check == name).unwrap_or(CHECKS.len());
@@ -318,46 +359,8 @@ fn check_of(reason: Reason) -> &'static str {
         Reason::Root | Reason::Fact => "facts",
         Reason::Rung => "rungs",
         Reason::Replay => "replay",
+        Reason::Tests => "tests",
+        Reason::Live => "live",
         _ => "statement",
     }
-}
-
-fn check_policy(policy: &Policy, today: &Date, minimum: u64) -> Result<(), Problem> {
-    if *today > policy.expires {
-        let message = format!("the policy expired on {}, and today is {today}", policy.expires);
-        return Err(Problem::new(Reason::PolicyExpired, message));
-    }
-    if policy.version < minimum {
-        let message = format!("the policy is version {}; {minimum} was seen before", policy.version);
-        return Err(Problem::new(Reason::PolicyVersion, message));
-    }
-    Ok(())
-}
-
-/// Returns the first rule that the certificate meets; otherwise what the rule that came nearest lacks.
-fn find_rule<'p>(policy: &'p Policy, statement: &Statement, counted: &BTreeSet<String>) -> Result<&'p Rule, Problem> {
-    let mut nearest = (0, Problem::new(Reason::Rule, "no rule of the policy is about this type"));
-    for rule in policy.rules.iter().filter(|rule| rule.predicate_type == statement.predicate_type()) {
-        let keys = rule.keys.iter().filter(|keyid| counted.contains(*keyid)).count();
-        let missing = rule.require_rungs.iter().find(|number| {
-            let claims = &statement.predicate.rungs;
-            !claims.iter().any(|claim| claim.rung == **number && claim.result == RungResult::Passed)
-        });
-        let found = if keys == 0 {
-            (1, Problem::new(Reason::Rule, "no rule lets these keys certify this type"))
-        } else if let Some(what) = rule.uncovered(&statement.predicate) {
-            (2, Problem::new(Reason::Rule, format!("no rule for these keys covers {what}")))
-        } else if keys < rule.threshold as usize {
-            let message = format!("{keys} of the {} different keys that the rule asks for signed", rule.threshold);
-            (3, Problem::new(Reason::Threshold, message))
-        } else if let Some(number) = missing {
-            (4, Problem::new(Reason::RungRequired, format!("rung {number} is required and not certified as passed")))
-        } else {
-            return Ok(rule);
-        };
-        if found.0 >= nearest.0 {
-            nearest = found;
-        }
-    }
-    Err(nearest.1)
 }

@@ -46,7 +46,7 @@ enum Verb {
     Replay(super::replay::ReplayArgs),
     /// Assesses a run, or several as a campaign, on the rungs 641, 274177 and 65537.
     Check(super::check::CheckArgs),
-    /// Signs what a run is worth: its transcript, its patch and the rungs that it reached.
+    /// Signs what a run or a campaign is worth: its transcript, its patch and the rungs that it reached.
     Certify(super::certify::CertifyArgs),
     /// Checks a certificate: who signed it, that the evidence says the same, and that a replay reproduces every byte.
     Verify(super::verify::VerifyArgs),

@@ -1,24 +1,26 @@
-//! `certify`: signs what a run is worth.
+//! `certify`: signs what a run, or a campaign of several, is worth.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
 
-use crate::certificate::{self, Envelope, FactsError, MAX_CERTIFICATE, RungClaim, SecretKey, Statement, export};
-use crate::rung::Rung;
+use crate::certificate::{self, Envelope, MAX_CERTIFICATE, SecretKey, Statement, Trust, export};
+use crate::rung::{Rung, Verdict};
 use crate::store::{RunRow, Store};
 use crate::transcript::Evidence;
 
 use super::args::Global;
-use super::check::{Replayed, assess, evidence_failure};
+use super::campaign::{self, Certificates};
+use super::check::{Replayed, assess, evidence_failure, find_runs, read_profile};
 use super::keyfile::{read_secret, write_whole};
 use super::runs::{find_run, open_store, short};
+use super::trust::today;
 use super::ui::{Tone, printable};
 use super::verify::read_regular;
 use super::{Exit, Failure, FailureKind, Host, Ui};
 
-/// Signs what a run is worth: its transcript, its patch and the rungs that it reached.
+/// Signs what a run or a campaign is worth: its transcript, its patch and the rungs that it reached.
 ///
 /// The rungs are assessed first, replay included. A failed rung is certified as failed; one that could not be assessed
 /// is not certified. Certifying a run twice gives the same bytes. Beside CERT lies `NAME.intoto.jsonl`: the certificate
@@ -26,15 +28,25 @@ use super::{Exit, Failure, FailureKind, Host, Ui};
 #[derive(Debug, Args)]
 pub(crate) struct CertifyArgs {
     /// Run: an id, a unique prefix of one, a name, or `last`.
-    #[arg(default_value = "last")]
+    #[arg(default_value = "last", conflicts_with = "runs")]
     run: String,
+    /// Runs that make up a campaign, or `all` of the store: one certificate about all of them. Re-executions of them in
+    /// the same store belong to it.
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
+    runs: Vec<String>,
+    /// Thresholds of the campaign, as for `check`.
+    #[arg(long, value_name = "FILE", requires = "runs")]
+    profile: Option<PathBuf>,
+    /// Folder with the certificates of the campaign's runs, for 65537; those signed by the same key count.
+    #[arg(long, value_name = "DIR", requires = "runs")]
+    certificates: Option<PathBuf>,
     /// The private key, a file that only you may read.
     #[arg(long, value_name = "KEY")]
     key: PathBuf,
     /// Opens an encrypted key with the first line of a file; asked for otherwise.
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
-    /// Where the certificate goes; RUN.dsse.json otherwise.
+    /// Where the certificate goes; RUN.dsse.json or campaign.dsse.json otherwise.
     #[arg(short, long, value_name = "CERT")]
     output: Option<PathBuf>,
     /// Replaces files that hold something else.
@@ -50,7 +62,7 @@ pub(crate) struct CertifyArgs {
     #[arg(long)]
     ssh: bool,
     /// Signs this certificate once more, with another key, instead of issuing one.
-    #[arg(long, value_name = "CERT", conflicts_with_all = ["run", "evidence", "output"])]
+    #[arg(long, value_name = "CERT", conflicts_with_all = ["run", "runs", "evidence", "output"])]
     add_signature: Option<PathBuf>,
     /// Prints what was written as JSON.
     #[arg(long)]
@@ -63,6 +75,9 @@ pub(crate) fn certify(args: &CertifyArgs, global: &Global, ui: &mut Ui) -> Resul
         return add_signature(args, path, &key, ui);
     }
     let store = open_store(&global.store)?;
+    if !args.runs.is_empty() {
+        return certify_campaign(args, &store, &key, ui);
+    }
     let row = find_run(&store, &args.run)?;
     let name = format!("{}.dsse.json", short(&store, row.id));
     let path = args.output.clone().unwrap_or_else(|| PathBuf::from(name));
@@ -77,11 +92,43 @@ pub(crate) fn certify(args: &CertifyArgs, global: &Global, ui: &mut Ui) -> Resul
     Ok(Exit::Sound)
 }
 
+fn certify_campaign(args: &CertifyArgs, store: &Store, key: &SecretKey, ui: &mut Ui) -> Result<Exit, Failure> {
+    let profile = args.profile.as_deref().map(read_profile).transpose()?.unwrap_or_default();
+    let rows = find_runs(store, &args.runs)?;
+    let certificates = args
+        .certificates
+        .as_deref()
+        .map(|folder| Certificates::read(folder, Trust::Key(key.public()), today(), 0))
+        .transpose()?;
+    let mut members = campaign::gather(store, &rows, profile, certificates.as_ref(), ui)?;
+    let malformed = |problem: certificate::Problem| Failure::new(FailureKind::Malformed, problem);
+    let rungs = members.rungs().map_err(malformed)?;
+    let statement = members.statement().map_err(malformed)?;
+    let issued = sign(statement, rungs, key)?;
+    let path = args.output.clone().unwrap_or_else(|| PathBuf::from("campaign.dsse.json"));
+    write(&issued, key, &path, args.force)?;
+    if let Some(folder) = &args.evidence {
+        let (statement, files) = (&issued.statement, issued.files());
+        campaign::write_evidence(store, &rows, &members, statement, &files, certificates.as_ref(), folder)?;
+    }
+    extras(args, &issued.envelope, key, &path)?;
+    tell(args, &issued.envelope, &issued.statement, &path, ui)?;
+    Ok(Exit::Sound)
+}
+
 /// A certificate that was issued and not yet written.
 pub(crate) struct Issued {
     pub(crate) envelope: Envelope,
     pub(crate) statement: Statement,
-    pub(crate) rung: Rung,
+    pub(crate) rungs: Vec<Rung>,
+}
+
+impl Issued {
+    /// Returns the criteria of every certified rung under the names in the certificate.
+    fn files(&self) -> Vec<(String, Vec<u8>)> {
+        let certified = self.rungs.iter().take(self.statement.rungs().len());
+        certified.map(|rung| (rung.number().file_name(), rung.to_bytes())).collect()
+    }
 }
 
 /// Assesses a run and signs what came of it.
@@ -92,22 +139,24 @@ pub(crate) fn issue(store: &Store, row: &RunRow, key: &SecretKey) -> Result<Issu
     let evidence = Evidence::of_run(store, row.id).map_err(evidence_failure)?;
     let replayed = Replayed::perform(store, row)?;
     let rung = assess(row, &evidence, &replayed);
-    let mut statement = certificate::of_run(&evidence).map_err(|error| match error {
-        FactsError::Evidence(error) => evidence_failure(error),
-        error => Failure::new(FailureKind::Below, error).hint("only a finished run on an instance can be certified"),
-    })?;
-    let Some(claim) = RungClaim::of(&rung) else {
-        let open = rung.criteria().iter().find(|criterion| criterion.verdict == crate::rung::Verdict::NotAssessed);
+    sign(certificate::of_run(&evidence).map_err(campaign::facts_failure)?, vec![rung], key)
+}
+
+/// Signs a statement with its rungs, if there is one that was assessed and nothing that must not be told.
+fn sign(statement: Statement, rungs: Vec<Rung>, key: &SecretKey) -> Result<Issued, Failure> {
+    let statement = statement.claiming(&rungs);
+    if statement.rungs().is_empty() {
+        let criteria = rungs.iter().flat_map(Rung::criteria);
+        let open = criteria.into_iter().find(|criterion| criterion.verdict == Verdict::NotAssessed);
         let why = open.map_or_else(String::new, |criterion| format!(": {} ({})", criterion.name, criterion.reason));
         let failure = Failure::new(FailureKind::Below, format!("rung 641 could not be assessed{why}"));
         return Err(failure.hint("`runproof check` shows every criterion"));
-    };
-    statement.predicate.rungs = vec![claim];
+    }
     certificate::lint(&statement, &Host::private_texts()).map_err(|error| {
         Failure::new(FailureKind::Wanting, error)
             .hint("nothing was signed; rename what shows it, or record the run anew")
     })?;
-    Ok(Issued { envelope: Envelope::sign(statement.to_bytes(), key), statement, rung })
+    Ok(Issued { envelope: Envelope::sign(statement.to_bytes(), key), statement, rungs })
 }
 
 /// Writes a certificate and its companion.
@@ -126,8 +175,9 @@ fn companion_of(path: &Path) -> PathBuf {
 
 /// Writes the evidence folder, the rung's criteria beside the manifest.
 pub(crate) fn write_evidence(issued: &Issued, evidence: &Evidence<'_>, folder: &Path) -> Result<(), Failure> {
-    let name = issued.rung.number().file_name();
-    evidence.write_folder(folder, &[(&name, &issued.rung.to_bytes())]).map_err(evidence_failure)
+    let files = issued.files();
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+    evidence.write_folder(folder, &files).map_err(evidence_failure)
 }
 
 fn extras(args: &CertifyArgs, envelope: &Envelope, key: &SecretKey, path: &Path) -> Result<(), Failure> {
@@ -165,14 +215,14 @@ fn tell(
     ui: &mut Ui,
 ) -> Result<(), Failure> {
     let (identity, signatures) = (envelope.identity(), envelope.signatures.len());
-    let rungs = &statement.predicate.rungs;
+    let rungs = statement.rungs();
     if args.json {
         return ui.json(&json!({
             "certificate": path.to_string_lossy(), "payload": identity, "signatures": signatures, "rungs": rungs,
         }));
     }
     ui.data(path.display())?;
-    ui.data(format_args!("  about    {}", printable(&statement.predicate.instance.id)))?;
+    ui.data(format_args!("  about    {}", printable(&statement.about())))?;
     for claim in rungs {
         let tone = if claim.result == certificate::RungResult::Passed { Tone::Good } else { Tone::Bad };
         ui.data(format_args!("  rung     {} {}", claim.rung, ui.tone(tone, claim.result.word())))?;

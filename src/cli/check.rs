@@ -6,16 +6,18 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::rung::{
-    CampaignInput, CampaignRun, Certified, Ladder, Number, Profile, Replay, RunInput, Rung, Verdict, assess_campaign,
-    assess_run,
+    CampaignInput, CampaignRun, Certified, Execution, Ladder, Number, Profile, Replay, RunInput, Rung, Verdict,
+    assess_campaign, assess_run,
 };
 use crate::store::{RunRow, RunStatus, Store};
 use crate::transcript::{Evidence, EvidenceError, ReplayOutcome};
 
 use super::args::Global;
+use super::campaign::{self, Certificates};
 use super::reexecute::REEXECUTION;
 use super::replay::{read_header, replay_run};
 use super::runs::{find_run, open_store, short};
+use super::trust::{TrustArgs, today};
 use super::ui::{Tone, Unit, printable};
 use super::{Exit, Failure, FailureKind, Ui};
 
@@ -37,6 +39,11 @@ pub(crate) struct CheckArgs {
     /// 42, 137 and 9001; for 65537: everything resolved, every call executed again 3 times.
     #[arg(long, value_name = "FILE", requires = "runs")]
     profile: Option<PathBuf>,
+    /// Folder with the certificates of the runs, for 65537; --policy or --key says whose count.
+    #[arg(long, value_name = "DIR", requires = "runs")]
+    certificates: Option<PathBuf>,
+    #[command(flatten)]
+    trust: TrustArgs,
     /// The rung that must be reached.
     #[arg(long, value_name = "RUNG", value_parser = parse_rung)]
     rung: Option<Number>,
@@ -80,7 +87,25 @@ fn check_campaign(args: &CheckArgs, store: &Store, ui: &mut Ui) -> Result<Exit, 
         None => Profile::default(),
     };
     let rows = find_runs(store, &args.runs)?;
-    let ladder = assess_rows(store, &rows, None, &profile, ui)?;
+    let certified = match &args.certificates {
+        Some(folder) => {
+            let Some(trust) = args.trust.load()? else {
+                let failure = Failure::new(FailureKind::Usage, "certificates count only if somebody is trusted");
+                return Err(failure.hint("name a policy with --policy or a public key with --key"));
+            };
+            let all = Certificates::read(folder, trust.trust, today(), 0)?;
+            if all.passed_over > 0 {
+                ui.warn(format_args!(
+                    "{} files in {} are no certificates that count",
+                    all.passed_over,
+                    folder.display()
+                ));
+            }
+            Some(campaign::certified(store, &rows, &all)?)
+        }
+        None => None,
+    };
+    let ladder = assess_rows(store, &rows, certified.as_deref(), &profile, ui)?;
     let wanted = args.rung.unwrap_or(Number::Stress);
     let exit = exit_of(&ladder, wanted);
     let digest = profile.digest().map_err(|error| Failure::new(FailureKind::Malformed, error))?;
@@ -107,7 +132,7 @@ pub(crate) fn read_profile(path: &Path) -> Result<Profile, Failure> {
 }
 
 /// Finds the runs that a person names.
-fn find_runs(store: &Store, names: &[String]) -> Result<Vec<RunRow>, Failure> {
+pub(crate) fn find_runs(store: &Store, names: &[String]) -> Result<Vec<RunRow>, Failure> {
     if let [all] = names
         && all == "all"
     {
@@ -128,21 +153,18 @@ pub(crate) fn assess_rows(
     ui: &Ui,
 ) -> Result<Ladder, Failure> {
     let bar = ui.bar("runs", rows.len() as u64, Unit::Items);
-    let mut checked = Vec::new();
+    let mut runs = Vec::new();
     for row in rows {
-        let rung = check_run(store, row)?;
-        checked.push((Evidence::of_run(store, row.id).map_err(evidence_failure)?, rung));
+        let evidence = Evidence::of_run(store, row.id).map_err(evidence_failure)?;
+        runs.push(CampaignRun::of(&evidence, &assess(row, &evidence, &Replayed::perform(store, row)?)));
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let again: Vec<Evidence<'_>> = store
-        .runs()?
-        .iter()
-        .filter(|row| row.kind == REEXECUTION && row.status == RunStatus::Finished)
-        .map(|row| Evidence::of_run(store, row.id).map_err(evidence_failure))
-        .collect::<Result<_, _>>()?;
-    let runs: Vec<CampaignRun<'_>> = checked.iter().map(|(evidence, edge)| CampaignRun { evidence, edge }).collect();
-    let executions: Vec<&Evidence<'_>> = again.iter().collect();
+    let again = store.runs()?;
+    let again = again.iter().filter(|row| row.kind == REEXECUTION && row.status == RunStatus::Finished);
+    let executions = again
+        .map(|row| Ok(Execution::of(&Evidence::of_run(store, row.id).map_err(evidence_failure)?)))
+        .collect::<Result<Vec<_>, Failure>>()?;
     let input = CampaignInput { runs: &runs, executions: &executions, certified, profile };
     assess_campaign(&input).map_err(|error| Failure::new(FailureKind::Malformed, error))
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::certificate::{Date, Decision, Envelope, Report, SecretKey, Trust, Verification};
+use crate::certificate::{Decision, Envelope, Report, SecretKey, Trust, Verification};
 use crate::rung::Ladder;
 use crate::store::{RunRow, Store};
 use crate::transcript::Evidence;
@@ -11,9 +11,10 @@ use super::certify::{issue, write, write_evidence};
 use super::check::{evidence_failure, print_ladder};
 use super::keyfile::write_whole;
 use super::runs::short;
+use super::trust::today;
 use super::ui::Tone;
 use super::verdict::headline;
-use super::verify::examine;
+use super::verify::Examination;
 use super::{Failure, FailureKind, Host, Ui};
 
 /// What the end of the demo showed.
@@ -47,13 +48,13 @@ pub(crate) fn demonstrate(
     write_evidence(&issued, &Evidence::of_run(store, row.id).map_err(evidence_failure)?, &evidence)?;
 
     let trust = Trust::Key(key.public());
-    let report = verified(&issued.envelope, &trust, &evidence)?;
+    let report = verified(&issued.envelope, &trust, &evidence, ui)?;
     let mut changed = issued.envelope.clone();
     change(&mut changed);
-    let other = verified(&changed, &trust, &evidence)?;
+    let other = verified(&changed, &trust, &evidence, ui)?;
     if aloud {
         ui.data("")?;
-        let ladder = Ladder::new(vec![issued.rung]).map_err(|error| Failure::new(FailureKind::Malformed, error))?;
+        let ladder = Ladder::new(issued.rungs).map_err(|error| Failure::new(FailureKind::Malformed, error))?;
         ui.data(format_args!("{} of {id}", ui.tone(Tone::Strong, "Rungs")))?;
         print_ladder(&ladder, ui)?;
         ui.data("")?;
@@ -72,9 +73,10 @@ pub(crate) fn demonstrate(
     Ok(Demonstrated { verified: report.decision == Decision::Accepted, refused: other.decision == Decision::Refused })
 }
 
-fn verified(envelope: &Envelope, trust: &Trust, evidence: &Path) -> Result<Report, Failure> {
-    let today = Date::from_unix(Host::now_us() / 1_000_000);
-    examine(Verification::begin(&envelope.to_bytes(), trust, &today, 0), Some(evidence), None)
+fn verified(envelope: &Envelope, trust: &Trust, evidence: &Path, ui: &mut Ui) -> Result<Report, Failure> {
+    let today = today();
+    let verification = Verification::begin(&envelope.to_bytes(), trust, &today, 0);
+    Examination::of(evidence, trust, &today).examine(verification, ui)
 }
 
 /// Changes one digit of the signed bytes, the number of attempts.

@@ -5,8 +5,10 @@
 //! one and hands the outcome on as data.
 
 mod access;
+mod again;
 mod args;
 mod arms;
+mod campaign;
 mod certify;
 mod check;
 mod completions;
@@ -14,6 +16,7 @@ mod config;
 mod demo;
 mod demonstrate;
 mod diff;
+mod evidence;
 mod exit;
 mod failure;
 mod files;
@@ -35,6 +38,7 @@ mod show;
 mod solve;
 mod store;
 mod toolchains;
+mod trust;
 mod ui;
 mod verdict;
 mod verify;

@@ -117,7 +117,7 @@ pub(crate) fn replay(store: &Store, row: &RunRow, as_json: bool, ui: &mut Ui) ->
     Ok(exit)
 }
 
-fn read_original(store: &Store, row: &RunRow) -> Result<Original, Failure> {
+pub(crate) fn read_original(store: &Store, row: &RunRow) -> Result<Original, Failure> {
     Original::read(store, row.id).map_err(|error| Failure::new(FailureKind::Malformed, error))
 }
 
@@ -135,7 +135,7 @@ fn find_original(store: &Store, header: &ReexecutionHeader) -> Result<Original, 
 }
 
 /// Opens the run's model, or its fallback, by the name given now or recorded then.
-fn open_again(which: usize, header: &Header, asked: &Asked<'_>) -> Result<Box<dyn Model>, ActFailure> {
+pub(crate) fn open_again(which: usize, header: &Header, asked: &Asked<'_>) -> Result<Box<dyn Model>, ActFailure> {
     let fatal = |failure: Failure| ActFailure { hint: failure.hint, ..ActFailure::fatal(failure.message) };
     let recorded = header.options.fallback.as_ref().map(|fallback| fallback.model.as_str());
     let (name, models) = match which {

@@ -61,13 +61,8 @@ fn text(report: &Report, ui: &mut Ui) -> Result<(), Failure> {
     if report.level >= Level::Signature
         && let Some(statement) = &report.statement
     {
-        let predicate = &statement.predicate;
-        ui.data(format_args!(
-            "  about   {}, {}",
-            printable(&predicate.instance.id),
-            printable(&predicate.outcome.result)
-        ))?;
-        for claim in &predicate.rungs {
+        ui.data(format_args!("  about   {}", printable(&statement.about())))?;
+        for claim in statement.rungs() {
             ui.data(format_args!("  rung    {} {}", claim.rung, claim.result.word()))?;
         }
     }

@@ -2,48 +2,39 @@
 
 use std::fs::OpenOptions;
 use std::io::Read as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use crate::canon::{RunId, Sha256};
-use crate::certificate::{
-    Date, Decision, Level, MAX_CERTIFICATE, MAX_POLICY, Policy, PolicyError, Report, Trust, Verification,
-};
-use crate::store::{Access, Durability, Store, StoreError};
-use crate::transcript::{Evidence, EvidenceError, Folder};
+use crate::certificate::{Date, Decision, Level, MAX_CERTIFICATE, Report, Trust, Verification};
 
+use super::again::{self, AgainArgs};
 use super::args::Global;
-use super::check::Replayed;
-use super::keyfile::{key_failure, read_public};
+use super::campaign::{self, CERTIFICATES, Certificates};
+use super::evidence::Source;
+use super::trust::{TrustArgs, today};
 use super::verdict;
-use super::{Exit, Failure, FailureKind, Host, Ui};
-
-/// Bytes of a rung's criteria that are read.
-const MAX_RUNG: u64 = 16 << 20;
+use super::{Exit, Failure, FailureKind, Ui};
 
 /// Checks a certificate: who signed it, that the evidence says the same, and that a replay reproduces every byte.
 ///
-/// Trust comes from the policy file, or from the one key given, and from nothing else; the network is never used. The
-/// first line says which level was reached and what that does not show. The exit code is 0 if the required level is
-/// reached, 1 if the certificate is refused, 3 if it is malformed, 4 if a file cannot be read, 5 if everything checked
-/// holds but less than the required level could be.
+/// Trust comes from the policy file, or from the one key given, and from nothing else; the network is never used unless
+/// --require live asks the models again. The first line says which level was reached and what that does not show. The
+/// exit code is 0 if the required level is reached, 1 if the certificate is refused, 3 if it is malformed, 4 if a file
+/// cannot be read, 5 if everything checked holds but less than the required level could be.
 #[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("trusted").required(true).args(["policy", "key"])))]
 pub(crate) struct VerifyArgs {
-    /// The certificate.
+    /// The certificate, of a run or of a campaign.
     certificate: PathBuf,
-    /// Who may certify what.
-    #[arg(long, value_name = "FILE", required_unless_present = "key")]
-    policy: Option<PathBuf>,
-    /// The one public key that counts, in place of a policy.
-    #[arg(long, value_name = "PUB", conflicts_with = "policy")]
-    key: Option<PathBuf>,
+    #[command(flatten)]
+    trust: TrustArgs,
     /// The evidence: a folder with manifest and blobs, or a store.
     #[arg(long, value_name = "STORE|FOLDER")]
     evidence: Option<PathBuf>,
-    /// The level that must be reached: signature, evidence, replay, tests or live. `replay` if evidence is given, else
-    /// `signature`; a policy may ask for more.
+    /// The level that must be reached: signature, evidence, replay, tests (really run again) or live (the models asked
+    /// again). `replay` if evidence is given, else `signature`; a policy may ask for more.
     #[arg(long, value_name = "LEVEL")]
     require: Option<Level>,
     /// How the result is written.
@@ -58,6 +49,14 @@ pub(crate) struct VerifyArgs {
     /// Refuses a policy of a lower version, such as an old one put back.
     #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "key")]
     min_policy_version: u64,
+    /// Certificates of a campaign's runs; otherwise `certificates` in the evidence folder.
+    #[arg(long, value_name = "DIR", help_heading = "Campaigns")]
+    certificates: Option<PathBuf>,
+    /// Thresholds of a campaign; otherwise `profile.json` in the evidence folder, or the built-in ones.
+    #[arg(long, value_name = "FILE", help_heading = "Campaigns")]
+    profile: Option<PathBuf>,
+    #[command(flatten)]
+    again: AgainArgs,
 }
 
 /// How a result is written.
@@ -76,13 +75,25 @@ pub(crate) enum Format {
 }
 
 pub(crate) fn verify(args: &VerifyArgs, _global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
-    let (trust, policy) = trust(args)?;
+    let Some(loaded) = args.trust.load()? else {
+        return Err(Failure::new(FailureKind::Usage, "nobody is trusted").hint("name a policy with --policy"));
+    };
     let bytes = read_regular(&args.certificate, MAX_CERTIFICATE, "certificate")?;
-    let day = args.at.clone().unwrap_or_else(|| Date::from_unix(Host::now_us() / 1_000_000));
-    let verification = Verification::begin(&bytes, &trust, &day, args.min_policy_version);
-    let report = examine(verification, args.evidence.as_deref(), args.require)?;
+    let day = args.at.clone().unwrap_or_else(today);
+    let verification = Verification::begin(&bytes, &loaded.trust, &day, args.min_policy_version);
+    let report = Examination {
+        evidence: args.evidence.as_deref(),
+        require: args.require,
+        trust: &loaded.trust,
+        day: &day,
+        minimum: args.min_policy_version,
+        certificates: args.certificates.as_deref(),
+        profile: args.profile.as_deref(),
+        again: Some(&args.again),
+    }
+    .examine(verification, ui)?;
     let format = if args.json { Format::Json } else { args.format };
-    verdict::print(&report, format, &args.certificate, policy, &day, ui)?;
+    verdict::print(&report, format, &args.certificate, loaded.policy, &day, ui)?;
     Ok(exit_of(&report))
 }
 
@@ -96,23 +107,6 @@ pub(crate) fn exit_of(report: &Report) -> Exit {
     }
 }
 
-fn trust(args: &VerifyArgs) -> Result<(Trust, Option<Sha256>), Failure> {
-    let Some(path) = &args.policy else {
-        let path = args.key.as_deref().unwrap_or(Path::new(""));
-        return Ok((Trust::Key(read_public(path)?), None));
-    };
-    let bytes = read_regular(path, MAX_POLICY, "policy")?;
-    let policy = Policy::from_bytes(&bytes).map_err(|error| match error {
-        PolicyError::Key { name, error } => {
-            let mut failure = key_failure(Path::new(&name), &error);
-            failure.message = format!("in the policy {}: {}", path.display(), failure.message);
-            failure
-        }
-        error => Failure::new(FailureKind::Malformed, error).hint("docs/certificate.md says what a policy holds"),
-    })?;
-    Ok((Trust::Policy(Box::new(policy)), Some(Sha256::of(&bytes))))
-}
-
 /// Reads a regular file of at most `cap` bytes; anything else is not opened for longer than it takes to see that.
 pub(crate) fn read_regular(path: &Path, cap: u64, what: &str) -> Result<Vec<u8>, Failure> {
     let failed = |error: std::io::Error| {
@@ -122,6 +116,10 @@ pub(crate) fn read_regular(path: &Path, cap: u64, what: &str) -> Result<Vec<u8>,
     let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
     let found = file.metadata().map_err(failed)?;
+    if found.file_type().is_char_device() || found.file_type().is_block_device() {
+        let message = format!("the {what} {} is a device, which has no end", path.display());
+        return Err(Failure::new(FailureKind::Malformed, message));
+    }
     if !found.is_file() {
         let message = format!("the {what} {} is not a regular file", path.display());
         return Err(Failure::new(FailureKind::Environment, message));
@@ -135,95 +133,73 @@ pub(crate) fn read_regular(path: &Path, cap: u64, what: &str) -> Result<Vec<u8>,
     Ok(bytes)
 }
 
-/// Looks at the evidence, if there is any and if the certificate is worth it.
-pub(crate) fn examine(
-    mut verification: Verification,
-    evidence: Option<&Path>,
-    require: Option<Level>,
-) -> Result<Report, Failure> {
-    if let Some(path) = evidence {
-        verification.evidence_given();
-        if verification.statement().is_some() {
-            let wants_replay = verification.required(require) >= Level::Replay;
-            if path.is_dir() {
-                of_folder(&mut verification, path, wants_replay)?;
-            } else {
-                of_store(&mut verification, path, wants_replay)?;
-            }
-        }
-    }
-    Ok(verification.finish(require))
+/// What a certificate is held against.
+pub(crate) struct Examination<'a> {
+    pub(crate) evidence: Option<&'a Path>,
+    pub(crate) require: Option<Level>,
+    pub(crate) trust: &'a Trust,
+    pub(crate) day: &'a Date,
+    pub(crate) minimum: u64,
+    pub(crate) certificates: Option<&'a Path>,
+    pub(crate) profile: Option<&'a Path>,
+    pub(crate) again: Option<&'a AgainArgs>,
 }
 
-fn of_folder(verification: &mut Verification, path: &Path, wants_replay: bool) -> Result<(), Failure> {
-    let folder = Folder::open(path).map_err(super::check::evidence_failure)?;
-    let evidence = match Evidence::of_folder(&folder) {
-        Err(error) => {
-            verification.evidence(Err(&error), &|_| None);
+impl<'a> Examination<'a> {
+    /// Evidence alone, held against one key or policy.
+    pub(crate) fn of(evidence: &'a Path, trust: &'a Trust, day: &'a Date) -> Self {
+        let (require, certificates, profile, again) = (None, None, None, None);
+        Self { evidence: Some(evidence), require, trust, day, minimum: 0, certificates, profile, again }
+    }
+
+    /// Looks at the evidence, if there is any and if the certificate is worth it.
+    pub(crate) fn examine(&self, mut verification: Verification, ui: &mut Ui) -> Result<Report, Failure> {
+        if let Some(path) = self.evidence {
+            verification.evidence_given();
+            if verification.statement().is_some() {
+                match Source::open(path)? {
+                    Ok(source) => self.look(&mut verification, &source, path, ui)?,
+                    Err(error) => verification.evidence_refused(&error),
+                }
+            }
+        }
+        Ok(verification.finish(self.require))
+    }
+
+    fn look(&self, verification: &mut Verification, source: &Source, path: &Path, ui: &mut Ui) -> Result<(), Failure> {
+        let required = verification.required(self.require);
+        let wants_replay = required >= Level::Replay;
+        let Some(root) = verification.statement().and_then(|statement| Some(statement.run()?.transcript.raw_root))
+        else {
+            let beside = path.join(CERTIFICATES);
+            let folder = self.certificates.or_else(|| beside.is_dir().then_some(beside.as_path()));
+            let certificates = folder
+                .map(|folder| Certificates::read(folder, self.trust.clone(), self.day.clone(), self.minimum))
+                .transpose()?;
+            campaign::verify(verification, source, self.profile, certificates.as_ref(), wants_replay, ui)?;
+            if required > Level::Replay {
+                verification
+                    .unavailable("tests", "a campaign's tests are run again run by run: verify its certificates");
+            }
             return Ok(());
-        }
-        Ok(evidence) => evidence,
-    };
-    verification.evidence(Ok(&evidence), &|name| folder.read(name, MAX_RUNG).ok());
-    if wants_replay && verification.reached() == Level::Evidence {
-        let replayed = replay_folder(&evidence)?;
-        verification.replay(&evidence, replayed.seen());
-    }
-    Ok(())
-}
-
-/// Replays from a store of its own, which is gone afterwards.
-fn replay_folder(evidence: &Evidence<'_>) -> Result<Replayed, Failure> {
-    let run = RunId::from_bytes(Host::random()?);
-    let scratch = Host::temporary().join(format!("runproof-{run}"));
-    let failed = |error: std::io::Error| {
-        let message = format!("a replay needs a folder to work in: cannot make {}: {error}", scratch.display());
-        Failure::new(FailureKind::Environment, message).hint("name another one in TMPDIR")
-    };
-    std::fs::create_dir(&scratch).map_err(failed)?;
-    let replayed = (|| {
-        let mut store = Store::open(&scratch.join("evidence.sqlite"), Access::Create, Durability::Normal)?;
-        evidence.load_into(&mut store, run).map_err(super::check::evidence_failure)?;
-        let row = store.run(run)?.ok_or(StoreError::MissingRun(run))?;
-        Replayed::perform(&store, &row)
-    })();
-    let _ = std::fs::remove_dir_all(&scratch);
-    replayed
-}
-
-fn of_store(verification: &mut Verification, path: &Path, wants_replay: bool) -> Result<(), Failure> {
-    let refuse = |verification: &mut Verification, error: StoreError| match error {
-        error @ (StoreError::Io { .. } | StoreError::Missing(_) | StoreError::Locked) => Err(Failure::from(error)),
-        error => {
-            verification.evidence(Err(&EvidenceError::Store(error)), &|_| None);
-            Ok(())
-        }
-    };
-    let store = match Store::open(path, Access::Foreign, Durability::Full) {
-        Ok(store) => store,
-        Err(error) => return refuse(verification, error),
-    };
-    let rows = match store.runs() {
-        Ok(rows) => rows,
-        Err(error) => return refuse(verification, error),
-    };
-    // The row's word only says where to look; another run than the certified one is refused by its manifest.
-    let wanted = verification.statement().map(|statement| statement.predicate.transcript.raw_root);
-    let root = |row: &crate::store::RunRow| row.raw_root.map(|root| crate::certificate::Hex::new(root.as_bytes()));
-    let row = rows.iter().find(|row| root(row) == wanted).or(rows.last());
-    let Some(row) = row else {
-        verification.evidence(Err(&EvidenceError::Missing("the run".into())), &|_| None);
-        return Ok(());
-    };
-    match Evidence::of_run(&store, row.id) {
-        Err(error) => verification.evidence(Err(&error), &|_| None),
-        Ok(evidence) => {
-            verification.evidence(Ok(&evidence), &|_| None);
-            if wants_replay && verification.reached() == Level::Evidence {
-                let replayed = Replayed::perform(&store, row)?;
-                verification.replay(&evidence, replayed.seen());
+        };
+        let (evidence, row) = match source.run(root.as_sha256()) {
+            Ok(found) => found,
+            Err(error) => {
+                verification.evidence_refused(&error);
+                return Ok(());
             }
+        };
+        verification.evidence(Ok(&evidence), &|name| source.file(name));
+        if wants_replay && verification.reached() == Level::Evidence {
+            verification.replay(&evidence, source.replayed(&evidence, row)?.seen());
+        }
+        match self.again {
+            Some(args) if required > Level::Replay && verification.reached() == Level::Replay => {
+                source
+                    .in_store(&evidence, row, |store, row| again::perform(verification, store, row, args, required, ui))
+            }
+            _ => Ok(()),
         }
     }
-    Ok(())
 }

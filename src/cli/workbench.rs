@@ -115,6 +115,11 @@ fn show(sandbox: Sandbox, instance: &Instance) -> Sandbox {
 /// Finds where the code of an instance comes from.
 fn origin(instance: &Instance, args: &WorkbenchArgs, git: &Git) -> Result<Origin, Failure> {
     match &instance.repository {
+        // Where it lies is not recorded.
+        Repository::Path(path) | Repository::Bundle(path) | Repository::Folder(path) if path.as_os_str().is_empty() => {
+            let failure = Failure::new(FailureKind::Environment, "the run's repository has no name to find it by");
+            Err(failure.hint("name the task folder, or FILE.jsonl#ID, with --instance"))
+        }
         Repository::Named(name) => {
             let repos = Repos::from_arguments(&args.repos);
             Ok(Origin::Clone(repos.find(git, name, instance.mirror.as_deref())?))

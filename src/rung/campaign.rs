@@ -3,30 +3,44 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use super::execution::Execution;
 use super::facts::{Facts, manifest};
 use super::finding::{Finding, counted};
 use super::full::{self, Certified};
 use super::ladder::{Basis, Criterion, Ladder, LadderError, Number, Rung, Verdict};
 use super::profile::{Profile, ProfileError};
 use super::stress;
+use crate::canon::Sha256;
 use crate::transcript::Evidence;
 
-/// One run of a campaign, with what came of rung 641.
-#[derive(Clone, Copy)]
-pub struct CampaignRun<'a> {
-    /// Its manifest and blobs.
-    pub evidence: &'a Evidence<'a>,
-    /// Rung 641 of it, as [`super::assess_run`] returns it.
-    pub edge: &'a Rung,
+/// One run of a campaign: what the campaign's criteria want to know of it, read once, so that a campaign of any size
+/// keeps no evidence in memory.
+#[derive(Clone)]
+pub struct CampaignRun {
+    pub(super) manifest: Sha256,
+    pub(super) facts: Result<Facts, String>,
+}
+
+impl CampaignRun {
+    /// Reads a run; `edge` is rung 641 of it, as [`super::assess_run`] returns it.
+    pub fn of(evidence: &Evidence<'_>, edge: &Rung) -> Self {
+        Self { manifest: manifest(evidence), facts: Facts::read(evidence, edge) }
+    }
+
+    /// The same run with another assessment of rung 641: with or without a replay.
+    #[must_use]
+    pub fn with_edge(&self, edge: &Rung) -> Self {
+        Self { manifest: self.manifest, facts: self.facts.clone().map(|facts| facts.with_edge(edge)) }
+    }
 }
 
 /// What a campaign is judged by.
 #[derive(Clone, Copy)]
 pub struct CampaignInput<'a> {
     /// The runs, in any order.
-    pub runs: &'a [CampaignRun<'a>],
+    pub runs: &'a [CampaignRun],
     /// Runs in which calls of those runs were executed again, live.
-    pub executions: &'a [&'a Evidence<'a>],
+    pub executions: &'a [Execution],
     /// The certificates of the runs, where somebody looked at them.
     pub certified: Option<&'a [Certified]>,
     /// The thresholds.
@@ -36,7 +50,7 @@ pub struct CampaignInput<'a> {
 /// The runs of a campaign by instance, arm and seed.
 pub(super) struct Campaign<'p> {
     pub(super) profile: &'p Profile,
-    pub(super) runs: BTreeMap<Place, Facts>,
+    pub(super) runs: BTreeMap<Place, &'p Facts>,
     /// Runs that cannot be read, or are there twice, in words.
     pub(super) unusable: Vec<String>,
 }
@@ -49,7 +63,7 @@ impl Campaign<'_> {
     pub(super) fn arm(&self, arm: &str) -> BTreeMap<&str, &Facts> {
         let first = self.profile.seeds.first();
         let is_of = |facts: &&Facts| facts.arm == arm && Some(&facts.seed) == first;
-        self.runs.values().filter(is_of).map(|facts| (facts.instance.as_str(), facts)).collect()
+        self.runs.values().copied().filter(is_of).map(|facts| (facts.instance.as_str(), facts)).collect()
     }
 }
 
@@ -61,8 +75,8 @@ pub fn assess_campaign(input: &CampaignInput<'_>) -> Result<Ladder, CampaignErro
     let profile = input.profile.digest()?;
     let mut campaign = Campaign { profile: input.profile, runs: BTreeMap::new(), unusable: Vec::new() };
     for run in input.runs {
-        match Facts::read(run) {
-            Err(reason) => campaign.unusable.push(format!("a run of {}: {reason}", manifest(run.evidence))),
+        match &run.facts {
+            Err(reason) => campaign.unusable.push(format!("a run of {}: {reason}", run.manifest)),
             Ok(facts) => {
                 let place = (facts.instance.clone(), facts.arm.clone(), facts.seed);
                 match campaign.runs.entry(place) {
@@ -94,7 +108,7 @@ pub enum CampaignError {
 }
 
 /// Every run of the campaign reaches 641.
-fn every_run(campaign: &Campaign<'_>, runs: &[CampaignRun<'_>]) -> Criterion {
+fn every_run(campaign: &Campaign<'_>, runs: &[CampaignRun]) -> Criterion {
     let all = runs.len();
     let with = |verdict| campaign.runs.values().filter(move |facts| facts.edge == verdict);
     let finding = match (campaign.unusable.first(), with(Verdict::Failed).next(), with(Verdict::NotAssessed).next()) {
@@ -104,7 +118,7 @@ fn every_run(campaign: &Campaign<'_>, runs: &[CampaignRun<'_>]) -> Criterion {
         (None, None, Some(open)) => Finding::unknown(format!("{} is not assessed on {}", open.name(), Number::Edge)),
         (None, None, None) => Finding::passed(format!("{}, each at {}", counted(all, "run"), Number::Edge)),
     };
-    let manifests = runs.iter().map(|run| manifest(run.evidence));
+    let manifests = runs.iter().map(|run| run.manifest);
     finding.on(manifests).figure("runs", all).criterion("every-run-at-641", Basis::Replayed)
 }
 

@@ -4,12 +4,12 @@ use crate::canon::Sha256;
 use crate::model::{Grade, Reply, Request};
 use crate::transcript::Evidence;
 
-use super::campaign::CampaignRun;
 use super::course::{Course, digest_of};
 use super::feedback;
-use super::ladder::Verdict;
+use super::ladder::{Rung, Verdict};
 
 /// One recorded call.
+#[derive(Clone)]
 pub(super) struct Call {
     pub(super) request: Sha256,
     /// The reply in canonical form.
@@ -18,6 +18,7 @@ pub(super) struct Call {
 }
 
 /// What a campaign wants to know of one run.
+#[derive(Clone)]
 pub(super) struct Facts {
     pub(super) instance: String,
     /// Digest of the instance's recorded bytes.
@@ -44,8 +45,8 @@ impl Facts {
     ///
     /// # Errors
     /// A run that is no run on an instance, or cannot be read.
-    pub(super) fn read(run: &CampaignRun<'_>) -> Result<Self, String> {
-        let course = Course::read(run.evidence)?;
+    pub(super) fn read(evidence: &Evidence<'_>, edge: &Rung) -> Result<Self, String> {
+        let course = Course::read(evidence)?;
         let number =
             course.run.data.get("options").and_then(|options| options.get("seed")).and_then(|seed| seed.as_u64());
         let seed = number.and_then(|seed| u32::try_from(seed).ok()).ok_or("its header names no seed")?;
@@ -62,9 +63,7 @@ impl Facts {
             let digest = |slot| digest_of(attempt.call, slot).ok_or("a call without bodies");
             calls.push(Call { request: digest("request")?, reply: digest("canonical")?, grade: reply.grade });
         }
-        let verdict = |name: &str| run.edge.criterion(name).map_or(Verdict::NotAssessed, |criterion| criterion.verdict);
-        let follows = run.edge.criterion("outcome-follows");
-        let resolved = follows.and_then(|criterion| criterion.figures.get("resolved")) == Some(&1);
+        let (resolved, replayed) = of_edge(edge);
         Ok(Self {
             instance: instance.to_owned(),
             instance_bytes: digest_of(course.instance, "instance").ok_or("its instance is not recorded")?,
@@ -72,21 +71,36 @@ impl Facts {
             tests: course.option("tests").to_owned(),
             models: course.models.iter().filter_map(|entry| digest_of(entry, "canonical")).collect(),
             seed,
-            manifest: Sha256::of(run.evidence.manifest()),
-            raw_root: run.evidence.roots().raw(),
-            edge: run.edge.result(),
-            replayed: verdict("replay-equal"),
-            resolved: resolved && verdict("outcome-follows") == Verdict::Passed,
+            manifest: Sha256::of(evidence.manifest()),
+            raw_root: evidence.roots().raw(),
+            edge: edge.result(),
+            replayed,
+            resolved,
             attempts: course.attempts.len(),
             calls,
             feedback: feedback::verified(&course),
         })
     }
 
+    /// The same facts with another assessment of rung 641.
+    pub(super) fn with_edge(mut self, edge: &Rung) -> Self {
+        (self.resolved, self.replayed) = of_edge(edge);
+        self.edge = edge.result();
+        self
+    }
+
     /// Names the run for a person.
     pub(super) fn name(&self) -> String {
         format!("{} ({}, seed {})", self.instance, self.arm, self.seed)
     }
+}
+
+/// Returns what rung 641 found: whether the instance was resolved, and what a replay came to.
+fn of_edge(edge: &Rung) -> (bool, Verdict) {
+    let follows = edge.criterion("outcome-follows");
+    let resolved = follows
+        .is_some_and(|criterion| criterion.verdict == Verdict::Passed && criterion.figures.get("resolved") == Some(&1));
+    (resolved, edge.criterion("replay-equal").map_or(Verdict::NotAssessed, |criterion| criterion.verdict))
 }
 
 /// Returns the digest of a run's manifest.

@@ -2,17 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use super::campaign::{Campaign, CampaignInput, below};
-use super::facts::{Call, Facts, manifest};
+use super::execution::Execution;
+use super::facts::{Call, Facts};
 use super::finding::{Finding, counted};
 use super::ladder::{Basis, Criterion, Number, Verdict};
 use super::stress::{resolved, with_figures};
 use crate::canon::{Sha256, json as canonical};
 use crate::model::Grade;
 use crate::statistics::{failure_bound, percent};
-use crate::transcript::{Evidence, Kind};
 
 /// A certificate of a run, as somebody who verified it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +73,7 @@ fn full_threshold(campaign: &Campaign<'_>) -> Finding {
 /// A replay of every run came to the same bytes.
 fn every_run_replays(campaign: &Campaign<'_>) -> Finding {
     let runs = campaign.runs.len();
-    let with = |verdict| campaign.runs.values().find(move |facts| facts.replayed == verdict);
+    let with = |verdict| campaign.runs.values().copied().find(move |facts| facts.replayed == verdict);
     let finding = match (with(Verdict::Failed), with(Verdict::NotAssessed)) {
         _ if runs == 0 => Finding::unknown("the campaign has no run"),
         _ if !campaign.unusable.is_empty() => Finding::failed(campaign.unusable[0].clone()),
@@ -87,7 +85,7 @@ fn every_run_replays(campaign: &Campaign<'_>) -> Finding {
 }
 
 /// Every call was executed again, often enough, with the same canonical reply.
-fn calls_reexecuted(campaign: &Campaign<'_>, executions: &[&Evidence<'_>]) -> Finding {
+fn calls_reexecuted(campaign: &Campaign<'_>, executions: &[Execution]) -> Finding {
     let wanted = campaign.profile.executions;
     let direct = campaign.arm(&campaign.profile.direct);
     if direct.is_empty() {
@@ -102,12 +100,12 @@ fn calls_reexecuted(campaign: &Campaign<'_>, executions: &[&Evidence<'_>]) -> Fi
             continue;
         }
         let mut rounds = 0;
-        for execution in executions.iter().filter(|execution| original(execution) == Some(facts.raw_root)) {
-            match rounds_of(execution, &repeatable) {
+        for execution in executions.iter().filter(|execution| execution.is_of(facts.raw_root)) {
+            match execution.rounds(&repeatable) {
                 Ok(number) => rounds += number,
                 Err(reason) => return Finding::failed(format!("{}: {reason}", facts.name())),
             }
-            evidence.push(manifest(execution));
+            evidence.push(execution.manifest());
         }
         if rounds < wanted as usize {
             return Finding::unknown(format!("{} was executed again {rounds} of {wanted} times", facts.name()));
@@ -134,34 +132,6 @@ fn calls_reexecuted(campaign: &Campaign<'_>, executions: &[&Evidence<'_>]) -> Fi
         .figure("not-reexecutable", left_out)
         .figure("failure-bound", bound as usize)
         .on(evidence)
-}
-
-/// Returns the raw root of the run whose calls were executed again.
-fn original(execution: &Evidence<'_>) -> Option<Sha256> {
-    let first = execution.entries().first().filter(|entry| entry.kind == Kind::Run)?;
-    first.data.get("times")?.as_u64()?;
-    first.data.get("raw_root").and_then(Value::as_str)?.parse().ok()
-}
-
-/// Counts the rounds of a re-execution: in each, every call in order, asked as before and answered as before.
-fn rounds_of(execution: &Evidence<'_>, calls: &[&Call]) -> Result<usize, String> {
-    execution.check_bodies().map_err(|error| error.to_string())?;
-    if execution.entries().last().is_none_or(|entry| entry.kind != Kind::Result) {
-        return Err("the re-execution is cut off".into());
-    }
-    let mut asked = 0;
-    for entry in execution.entries().iter().filter(|entry| entry.kind == Kind::ModelCall) {
-        let call = calls[asked % calls.len()];
-        let digest = |slot| entry.bodies.get(slot).map(|blob| blob.sha256);
-        if digest("request") != Some(call.request) {
-            return Err(format!("event {} of the re-execution asks something else", entry.position));
-        }
-        if digest("canonical") != Some(call.reply) {
-            return Err(format!("event {} of the re-execution has another reply", entry.position));
-        }
-        asked += 1;
-    }
-    Ok(asked / calls.len())
 }
 
 /// Every resolved instance has a valid certificate of its run.

@@ -8,6 +8,7 @@
 mod campaign;
 mod course;
 mod edge;
+mod execution;
 mod facts;
 mod feedback;
 mod finding;
@@ -19,6 +20,7 @@ mod stress;
 
 pub use campaign::{CampaignError, CampaignInput, CampaignRun, assess_campaign};
 pub use edge::{Replay, RunInput, assess_run};
+pub use execution::Execution;
 pub use full::Certified;
 pub use ladder::{Basis, Criterion, Ladder, LadderError, Number, Rung, Verdict};
 pub use profile::{DataSet, Profile, ProfileError};

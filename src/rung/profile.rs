@@ -120,7 +120,15 @@ impl Profile {
     /// # Errors
     /// Never for a profile that was read; its numbers are small.
     pub fn digest(&self) -> Result<Sha256, ProfileError> {
-        Ok(Sha256::of(&canonical::to_bytes(self)?))
+        Ok(Sha256::of(&self.to_bytes()?))
+    }
+
+    /// Returns the canonical bytes: the file `profile.json` beside a campaign's manifest.
+    ///
+    /// # Errors
+    /// Never for a profile that was read.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, ProfileError> {
+        Ok(canonical::to_bytes(self)?)
     }
 }
 

@@ -139,7 +139,8 @@ fn decimal(per_million: u64) -> String {
 
 /// Each retry was told of the failure before it, and that helped at least once.
 fn feedback_verified(campaign: &Campaign<'_>) -> Finding {
-    let direct: Vec<&Facts> = campaign.runs.values().filter(|facts| facts.arm == campaign.profile.direct).collect();
+    let direct: Vec<&Facts> =
+        campaign.runs.values().copied().filter(|facts| facts.arm == campaign.profile.direct).collect();
     let mut retries = 0;
     for facts in &direct {
         match &facts.feedback {
@@ -180,7 +181,7 @@ fn seeds_agree(campaign: &Campaign<'_>) -> Finding {
                 let seeds = (first.seed, seed);
                 return Finding::failed(format!("{instance} got other replies with seed {} than {}", seeds.1, seeds.0));
             }
-            compared.push(other);
+            compared.push(*other);
         }
     }
     let reason = format!("{} with seeds {:?}, the same replies", counted(direct.len(), "instance"), profile.seeds);

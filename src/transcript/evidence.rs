@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::event::{Kind, ManifestError};
-use super::folder::{self, Folder, MANIFEST};
+use super::folder::{self, Folder, MANIFEST, MANIFESTS, Writer};
 use super::roots::Roots;
 use crate::canon::{Blake3, BlobRef, RunId, Sha256, json as canonical};
 use crate::store::{NewEvent, NewRun, RunEnd, RunStatus, Store, StoreError};
@@ -190,7 +190,18 @@ impl<'a> Evidence<'a> {
     /// # Errors
     /// A manifest that is missing, too large, or holds a line that we would not have written.
     pub fn of_folder(folder: &'a Folder) -> Result<Self, EvidenceError> {
-        let manifest = folder.manifest()?;
+        Self::read(folder, folder.manifest()?)
+    }
+
+    /// Reads a run of a campaign from the campaign's evidence folder, by the digests of its manifest.
+    ///
+    /// # Errors
+    /// As [`Evidence::of_folder`]; a manifest with another digest.
+    pub fn of_member(folder: &'a Folder, sha256: Sha256, blake3: Blake3) -> Result<Self, EvidenceError> {
+        Self::read(folder, folder.member(sha256, blake3)?)
+    }
+
+    fn read(folder: &'a Folder, manifest: Vec<u8>) -> Result<Self, EvidenceError> {
         let (mut entries, mut roots) = (Vec::new(), Roots::default());
         let mut rest = manifest.as_slice();
         while !rest.is_empty() {
@@ -292,13 +303,42 @@ impl<'a> Evidence<'a> {
     /// # Errors
     /// As [`Evidence::check_bodies`]; a path that is taken or cannot be written.
     pub fn write_folder(&self, path: &Path, files: &[(&str, &[u8])]) -> Result<(), EvidenceError> {
-        let mut all: Vec<(&str, &[u8])> = files.to_vec();
-        all.push((MANIFEST, &self.manifest));
-        let mut written = BTreeSet::<Sha256>::new();
-        let named =
-            self.entries.iter().flat_map(|entry| entry.bodies.iter().map(move |(slot, blob)| (entry, slot, blob)));
-        let fresh = named.filter(|(_, _, blob)| written.insert(blob.sha256));
-        folder::write_new(path, &all, fresh.map(|(entry, slot, blob)| Ok((blob.sha256, self.body(entry, slot)?))))
+        folder::write_new(path, &mut |writer| {
+            self.write_blobs(writer)?;
+            files.iter().try_for_each(|(name, bytes)| writer.file(name, bytes))?;
+            writer.file(MANIFEST, &self.manifest)
+        })
+    }
+
+    fn write_blobs(&self, writer: &mut Writer) -> Result<(), EvidenceError> {
+        for entry in &self.entries {
+            for (slot, blob) in &entry.bodies {
+                writer.blob(blob.sha256, || self.body(entry, slot))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the evidence of several runs of `store` as a folder that was not there before, with `files` beside their
+    /// manifests: all or nothing.
+    ///
+    /// # Errors
+    /// As [`Evidence::of_run`]; a path that is taken or cannot be written.
+    pub fn write_campaign(
+        store: &Store,
+        runs: &[RunId],
+        path: &Path,
+        files: &[(&str, &[u8])],
+    ) -> Result<(), EvidenceError> {
+        folder::write_new(path, &mut |writer| {
+            for run in runs {
+                let evidence = Evidence::of_run(store, *run)?;
+                evidence.write_blobs(writer)?;
+                let name = Sha256::of(&evidence.manifest).to_hex();
+                writer.file(&format!("{MANIFESTS}/{name}"), &evidence.manifest)?;
+            }
+            files.iter().try_for_each(|(name, bytes)| writer.file(name, bytes))
+        })
     }
 
     /// Puts the run into a store, so that a [`super::Player`] can replay it.

@@ -2,8 +2,10 @@
 //!
 //! Whoever reads one has not made it. Files are opened below the folder's own descriptor without following links, must
 //! be regular, must have the size that the manifest says, and are read once: the bytes that are hashed are the bytes
-//! that are used. `sha256sum` can check the folder without us.
+//! that are used. `sha256sum` can check the folder without us. The folder of a campaign has `manifests/` in place of
+//! the one manifest, and shares the blobs.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
@@ -12,13 +14,15 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
 
 use super::evidence::EvidenceError;
-use crate::canon::{BlobRef, Sha256};
+use crate::canon::{Blake3, BlobRef, Sha256};
 use crate::store::MAX_BODY;
 
 /// Name of the manifest in an evidence folder.
 pub const MANIFEST: &str = "manifest.jsonl";
 /// Name of the folder of blobs in an evidence folder.
 pub const BLOBS: &str = "blobs";
+/// Name of the folder of its runs' manifests in the evidence folder of a campaign, each under its SHA-256.
+pub(super) const MANIFESTS: &str = "manifests";
 /// Bytes of a manifest that are read.
 const MAX_MANIFEST: u64 = 64 << 20;
 /// Entries of `blobs/` that are looked at when the superfluous ones are counted.
@@ -30,6 +34,7 @@ pub struct Folder {
     path: PathBuf,
     folder: OwnedFd,
     blobs: Option<OwnedFd>,
+    manifests: Option<OwnedFd>,
 }
 
 impl Folder {
@@ -41,8 +46,9 @@ impl Folder {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = openat(rustix::fs::CWD, path, flags, Mode::empty())
             .map_err(|error| EvidenceError::io(path.to_owned(), error.into()))?;
-        let blobs = openat(&folder, BLOBS, flags | OFlags::NOFOLLOW, Mode::empty()).ok();
-        Ok(Self { path: path.to_owned(), folder, blobs })
+        let below = |name| openat(&folder, name, flags | OFlags::NOFOLLOW, Mode::empty()).ok();
+        let (blobs, manifests) = (below(BLOBS), below(MANIFESTS));
+        Ok(Self { path: path.to_owned(), folder, blobs, manifests })
     }
 
     /// Returns the path that was opened.
@@ -66,6 +72,21 @@ impl Folder {
 
     pub(super) fn manifest(&self) -> Result<Vec<u8>, EvidenceError> {
         self.read(MANIFEST, MAX_MANIFEST)
+    }
+
+    /// Reads the manifest of a run of a campaign and checks it against both digests.
+    pub(super) fn member(&self, sha256: Sha256, blake3: Blake3) -> Result<Vec<u8>, EvidenceError> {
+        let name = sha256.to_hex();
+        let shown = format!("{MANIFESTS}/{name}");
+        let Some(manifests) = &self.manifests else { return Err(EvidenceError::Missing(shown)) };
+        let bytes = read_below(manifests, &name, &shown, |size| match size > MAX_MANIFEST {
+            true => Err(EvidenceError::Size { name: shown.clone(), size, limit: MAX_MANIFEST }),
+            false => Ok(()),
+        })?;
+        if (Sha256::of(&bytes), Blake3::of(&bytes)) != (sha256, blake3) {
+            return Err(EvidenceError::Differs(shown));
+        }
+        Ok(bytes)
     }
 
     /// Reads a blob and checks it against everything that its reference says.
@@ -138,13 +159,38 @@ fn read_below(
     Ok(bytes)
 }
 
-/// Writes a folder that was not there before: all of it or nothing.
-///
-/// `files` go beside the manifest, `blobs` under their SHA-256. Everything is written beside `path` first and renamed.
+/// A folder that is being written.
+pub(super) struct Writer {
+    folder: PathBuf,
+    blobs: BTreeSet<Sha256>,
+}
+
+impl Writer {
+    /// Writes a file; `name` may lie in a folder of its own.
+    pub(super) fn file(&self, name: &str, bytes: &[u8]) -> Result<(), EvidenceError> {
+        let path = self.folder.join(name);
+        let made = path.parent().map_or(Ok(()), fs::create_dir_all);
+        made.and_then(|()| File::create_new(&path).and_then(|mut file| file.write_all(bytes)))
+            .map_err(|error| EvidenceError::io(path, error))
+    }
+
+    /// Writes a blob that is not there yet.
+    pub(super) fn blob(
+        &mut self,
+        digest: Sha256,
+        bytes: impl FnOnce() -> Result<Vec<u8>, EvidenceError>,
+    ) -> Result<(), EvidenceError> {
+        match self.blobs.insert(digest) {
+            true => self.file(&format!("{BLOBS}/{}", digest.to_hex()), &bytes()?),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Writes a folder that was not there before: all of it or nothing. Everything is written beside `path` and renamed.
 pub(super) fn write_new(
     path: &Path,
-    files: &[(&str, &[u8])],
-    blobs: impl Iterator<Item = Result<(Sha256, Vec<u8>), EvidenceError>>,
+    fill: &mut dyn FnMut(&mut Writer) -> Result<(), EvidenceError>,
 ) -> Result<(), EvidenceError> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
@@ -157,18 +203,10 @@ pub(super) fn write_new(
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
     }
-    let folder = part.join(BLOBS);
-    let write = |file: PathBuf, bytes: &[u8]| File::create_new(file).and_then(|mut file| file.write_all(bytes));
-    let written = fs::create_dir_all(&folder)
+    let mut writer = Writer { folder: part.clone(), blobs: BTreeSet::new() };
+    let written = fs::create_dir_all(part.join(BLOBS))
         .map_err(failed)
-        .and_then(|()| {
-            let mut blobs = blobs;
-            blobs.try_for_each(|blob| {
-                let (digest, bytes) = blob?;
-                write(folder.join(digest.to_hex()), &bytes).map_err(failed)
-            })
-        })
-        .and_then(|()| files.iter().try_for_each(|(name, bytes)| write(part.join(name), bytes)).map_err(failed))
+        .and_then(|()| fill(&mut writer))
         .and_then(|()| fs::rename(&part, path).map_err(|error| EvidenceError::io(path.to_owned(), error)));
     if written.is_err() {
         // What could not be written completely is of no use; the first error is the one to report.

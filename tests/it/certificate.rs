@@ -174,7 +174,7 @@ fn e22_e23_what_is_no_regular_file_or_too_large_ends_at_once() {
     fs::write(env.work().join("empty"), "").unwrap();
     assert!(std::process::Command::new("mkfifo").arg(env.work().join("fifo")).status().unwrap().success());
     let _socket = std::os::unix::net::UnixListener::bind(env.work().join("socket")).unwrap();
-    assert_eq!([at("empty"), at("task"), at("fifo"), at("socket"), at("/dev/zero"), at("absent")], [3, 4, 4, 4, 4, 4]);
+    assert_eq!([at("empty"), at("task"), at("fifo"), at("socket"), at("/dev/zero"), at("absent")], [3, 4, 4, 4, 3, 4]);
     fs::File::create(env.work().join("large")).unwrap().set_len(1 << 40).unwrap();
     assert_eq!(at("large"), 3);
     assert!(started.elapsed() < Duration::from_secs(20));
@@ -311,8 +311,30 @@ fn r02_a_level_that_cannot_be_reached_is_not_passed() {
     let env = certified();
     let (code, found) = report(&env, &["--evidence", "evidence", "--require", "live"]);
     assert_eq!((code, found["level"].as_str()), (5, Some("replay")));
-    assert_eq!([status(&found, "tests"), status(&found, "live")], ["unavailable", "unavailable"]);
+    assert_eq!([status(&found, "tests"), status(&found, "live")], ["unavailable", "skipped"]);
     assert_eq!(report(&env, &["--require", "evidence"]).0, 5);
+}
+
+#[test]
+fn tests_are_run_and_models_asked_again_where_that_is_required() {
+    let env = certified();
+    let again = |more: &[&str]| {
+        let args = ["--evidence", "evidence", "--instance", "task", "--require"];
+        let (code, found) = report(&env, &[&args, more].concat());
+        let word = |name: &str| found[name].as_str().unwrap_or_default().to_owned();
+        (code, word("level"), word("reason"))
+    };
+    assert_eq!(again(&["tests"]), (0, "tests".into(), String::new()));
+    assert_eq!(again(&["live", "--model", "scripted:script.jsonl"]), (0, "live".into(), String::new()));
+    // A script with other replies is another model, which cannot be asked in its place.
+    let script = env.work().join("script.jsonl");
+    let text = fs::read_to_string(&script).unwrap();
+    fs::write(&script, text.replacen("guess", "other", 1)).unwrap();
+    assert_eq!(again(&["live", "--model", "scripted:script.jsonl"]), (5, "tests".into(), "level".into()));
+    // Tests that come out otherwise are a word against the certificate.
+    let held = env.work().join("task/repo/test_basket.py");
+    fs::write(&held, fs::read_to_string(&held).unwrap().replace("5)", "6)")).unwrap();
+    assert_eq!(again(&["tests"]), (1, "none".into(), "tests".into()));
 }
 
 #[test]

@@ -7,6 +7,7 @@
 )]
 
 mod arms;
+mod campaign;
 mod certificate;
 mod cli;
 mod edit;

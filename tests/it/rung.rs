@@ -9,7 +9,7 @@ use std::path::Path;
 use runproof::canon::{Blake3, FileMode, RunId, Sha256, Tree, TreeEntry, json as canonical};
 use runproof::edit::{Change, Proposal, patch};
 use runproof::rung::{
-    CampaignInput, CampaignRun, Certified, DataSet, Ladder, Number, Profile, Replay, RunInput, Rung, Verdict,
+    CampaignInput, CampaignRun, Certified, DataSet, Execution, Ladder, Number, Profile, Replay, RunInput, Verdict,
     assess_campaign, assess_run,
 };
 use runproof::store::{Access, Durability, NewEvent, NewRun, RunEnd, RunStatus, Store};
@@ -326,19 +326,14 @@ impl Campaign {
 
     fn assess(&self, profile: &Profile, certified: Option<&[Certified]>) -> Ladder {
         let evidence = |id: &RunId| Evidence::of_run(&self.store, *id).expect("evidence");
-        let read: Vec<(Evidence<'_>, bool)> = self.runs.iter().map(|(id, replays)| (evidence(id), *replays)).collect();
-        let edges: Vec<Rung> = read
-            .iter()
-            .map(|(evidence, replays)| {
-                let outcome = equal(evidence);
-                let replay = if *replays { Replay::Outcome(&outcome) } else { Replay::None("not performed") };
-                assess_run(&RunInput { evidence, roots: None, replay })
-            })
-            .collect();
-        let runs: Vec<CampaignRun<'_>> =
-            read.iter().zip(&edges).map(|((evidence, _), edge)| CampaignRun { evidence, edge }).collect();
-        let again: Vec<Evidence<'_>> = self.executions.iter().map(evidence).collect();
-        let executions: Vec<&Evidence<'_>> = again.iter().collect();
+        let run = |(id, replays): &(RunId, bool)| {
+            let evidence = evidence(id);
+            let outcome = equal(&evidence);
+            let replay = if *replays { Replay::Outcome(&outcome) } else { Replay::None("not performed") };
+            CampaignRun::of(&evidence, &assess_run(&RunInput { evidence: &evidence, roots: None, replay }))
+        };
+        let runs: Vec<CampaignRun> = self.runs.iter().map(run).collect();
+        let executions: Vec<Execution> = self.executions.iter().map(|id| Execution::of(&evidence(id))).collect();
         assess_campaign(&CampaignInput { runs: &runs, executions: &executions, certified, profile }).expect("a ladder")
     }
 

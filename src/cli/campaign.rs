@@ -1,0 +1,250 @@
+//! The runs of a campaign brought together: from a store to certify them, from the evidence to verify them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::canon::Sha256;
+use crate::certificate::{
+    CampaignPredicate, Date, DigestSet, FactsError, Level, MAX_CERTIFICATE, Member, Members, Statement, Trust,
+    Verification,
+};
+use crate::rung::{Certified, Execution, Profile};
+use crate::store::{RunRow, RunStatus, Store};
+use crate::transcript::{Evidence, EvidenceError};
+
+use super::check::{Replayed, evidence_failure, read_profile};
+use super::evidence::Source;
+use super::reexecute::REEXECUTION;
+use super::ui::Unit;
+use super::verify::read_regular;
+use super::{Failure, FailureKind, Ui};
+
+/// Name of the folder with the certificates of its runs in a campaign's evidence folder.
+pub(crate) const CERTIFICATES: &str = "certificates";
+
+/// The certificates of a campaign's runs, as far as somebody trusted signed them.
+pub(crate) struct Certificates {
+    trust: Trust,
+    day: Date,
+    minimum: u64,
+    /// The files by the SHA-256 of the manifest that each is about.
+    files: BTreeMap<Sha256, Vec<(PathBuf, Vec<u8>)>>,
+    /// Files that are no certificate of a run that counts.
+    pub(crate) passed_over: usize,
+}
+
+impl Certificates {
+    /// Reads the certificates in a folder; files with other names are not looked at.
+    pub(crate) fn read(folder: &Path, trust: Trust, day: Date, minimum: u64) -> Result<Self, Failure> {
+        let failed = |error: std::io::Error| {
+            let message = format!("cannot read the certificates in {}: {error}", folder.display());
+            Failure::new(FailureKind::Environment, message)
+        };
+        let mut paths = Vec::new();
+        for entry in std::fs::read_dir(folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if path.extension().is_some_and(|end| end == "json") {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        let mut this = Self { trust, day, minimum, files: BTreeMap::new(), passed_over: 0 };
+        for path in paths {
+            let bytes = read_regular(&path, MAX_CERTIFICATE, "certificate")?;
+            let verification = this.begin(&bytes);
+            match verification.statement().filter(|statement| statement.run().is_some()).and_then(manifest) {
+                Some(manifest) => this.files.entry(manifest).or_default().push((path, bytes)),
+                None => this.passed_over += 1,
+            }
+        }
+        Ok(this)
+    }
+
+    fn begin(&self, bytes: &[u8]) -> Verification {
+        Verification::begin(bytes, &self.trust, &self.day, self.minimum)
+    }
+
+    /// Compares every certificate of a run with the run.
+    fn judge(&self, evidence: &Evidence<'_>, certified: &mut Vec<Certified>) {
+        let manifest = Sha256::of(evidence.manifest());
+        for (_, bytes) in self.files.get(&manifest).into_iter().flatten() {
+            let mut verification = self.begin(bytes);
+            verification.evidence_given();
+            verification.evidence(Ok(evidence), &|_| None);
+            certified.push(Certified { manifest, valid: verification.reached() >= Level::Evidence });
+        }
+    }
+
+    /// Returns every file that counts under its name in an evidence folder.
+    fn named(&self) -> Vec<(String, &[u8])> {
+        let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let files = self.files.values().flatten();
+        files.map(|(path, bytes)| (format!("{CERTIFICATES}/{}", name(path)), bytes.as_slice())).collect()
+    }
+}
+
+/// Returns the digest of the manifest that a statement is about.
+fn manifest(statement: &Statement) -> Option<Sha256> {
+    statement.subject.first().map(|subject| subject.digest.sha256())
+}
+
+/// Looks at the certificates of runs of a store.
+pub(crate) fn certified(store: &Store, rows: &[RunRow], all: &Certificates) -> Result<Vec<Certified>, Failure> {
+    let mut certified = Vec::new();
+    for row in rows {
+        all.judge(&Evidence::of_run(store, row.id).map_err(evidence_failure)?, &mut certified);
+    }
+    Ok(certified)
+}
+
+/// Brings the runs of a store together to certify them, replays included.
+pub(crate) fn gather(
+    store: &Store,
+    rows: &[RunRow],
+    profile: Profile,
+    certificates: Option<&Certificates>,
+    ui: &Ui,
+) -> Result<Members, Failure> {
+    let bar = ui.bar("runs", rows.len() as u64, Unit::Items);
+    let (mut runs, mut certified, mut roots) = (Vec::new(), Vec::new(), Vec::new());
+    for row in rows {
+        let evidence = Evidence::of_run(store, row.id).map_err(evidence_failure)?;
+        if row.raw_root != Some(evidence.roots().raw()) {
+            let failure = Failure::new(FailureKind::Malformed, format!("run {} has another root than its row", row.id));
+            return Err(failure.hint("`runproof store verify` says what is wrong"));
+        }
+        let mut member = Member::of(&evidence).map_err(facts_failure)?;
+        member.replayed(&evidence, Replayed::perform(store, row)?.seen());
+        if let Some(certificates) = certificates {
+            certificates.judge(&evidence, &mut certified);
+        }
+        roots.push(evidence.roots().raw());
+        runs.push(member);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let mut executions = Vec::new();
+    for row in store.runs()?.iter().filter(|row| row.kind == REEXECUTION && row.status == RunStatus::Finished) {
+        let evidence = Evidence::of_run(store, row.id).map_err(evidence_failure)?;
+        let execution = Execution::of(&evidence);
+        if roots.iter().any(|root| execution.is_of(*root)) {
+            executions.push((digest_of(&evidence), execution));
+        }
+    }
+    Ok(Members { runs, executions, certified: certificates.map(|_| certified), profile })
+}
+
+fn digest_of(evidence: &Evidence<'_>) -> DigestSet {
+    DigestSet::of(&crate::canon::BlobRef::of(evidence.manifest()))
+}
+
+/// Returns how a run that cannot be certified shows on the terminal.
+pub(crate) fn facts_failure(error: FactsError) -> Failure {
+    match error {
+        FactsError::Evidence(error) => evidence_failure(error),
+        error => Failure::new(FailureKind::Below, error).hint("only a finished run on an instance can be certified"),
+    }
+}
+
+/// Writes the evidence folder of a campaign.
+pub(crate) fn write_evidence(
+    store: &Store,
+    rows: &[RunRow],
+    members: &Members,
+    statement: &Statement,
+    files: &[(String, Vec<u8>)],
+    certificates: Option<&Certificates>,
+    folder: &Path,
+) -> Result<(), Failure> {
+    let wanted: Vec<Sha256> = members.executions.iter().map(|(digest, _)| digest.sha256()).collect();
+    let mut runs: Vec<_> = rows.iter().map(|row| row.id).collect();
+    for row in store.runs()?.iter().filter(|row| row.kind == REEXECUTION) {
+        let evidence = Evidence::of_run(store, row.id).map_err(evidence_failure)?;
+        if wanted.contains(&Sha256::of(evidence.manifest())) {
+            runs.push(row.id);
+        }
+    }
+    let manifest = statement.campaign().map(|campaign| campaign.manifest()).unwrap_or_default();
+    let profile = members.profile.to_bytes().map_err(|error| Failure::new(FailureKind::Malformed, error))?;
+    let mut all: Vec<(&str, &[u8])> = vec![("campaign.jsonl", &manifest), ("profile.json", &profile)];
+    all.extend(files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())));
+    let named = certificates.map(Certificates::named).unwrap_or_default();
+    all.extend(named.iter().map(|(name, bytes)| (name.as_str(), *bytes)));
+    Evidence::write_campaign(store, &runs, folder, &all).map_err(evidence_failure)
+}
+
+/// Says what the claims rest on that was neither named nor lies beside the runs: that is no word against them.
+fn missing(campaign: &CampaignPredicate, profile: &Profile, has_certificates: bool) -> Option<String> {
+    let is_default = *profile == Profile::default();
+    let is_it = profile.digest().is_ok_and(|digest| digest == campaign.profile.digest.as_sha256());
+    if is_default && !is_it {
+        return Some(format!("the profile {:?} is not there; name its file with --profile", campaign.profile.name));
+    }
+    let rests = campaign.rungs.iter().any(|claim| claim.figures.contains_key("runs-certified/certificates"));
+    let words = "the certificates of its runs are not there; name their folder with --certificates";
+    (rests && !has_certificates).then(|| words.to_owned())
+}
+
+/// Looks at the evidence of a campaign's certificate.
+pub(crate) fn verify(
+    verification: &mut Verification,
+    source: &Source,
+    profile: Option<&Path>,
+    certificates: Option<&Certificates>,
+    wants_replay: bool,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    let Some(statement) = verification.statement().cloned() else { return Ok(()) };
+    let Some(campaign) = statement.campaign() else { return Ok(()) };
+    let profile = match (profile, source.file("profile.json")) {
+        (Some(path), _) => read_profile(path)?,
+        (None, Some(bytes)) => match std::str::from_utf8(&bytes).map(Profile::from_text) {
+            Ok(Ok(profile)) => profile,
+            _ => {
+                verification.evidence_refused(&EvidenceError::Differs("profile.json".into()));
+                return Ok(());
+            }
+        },
+        (None, None) => Profile::default(),
+    };
+    if let Some(missing) = missing(campaign, &profile, certificates.is_some()) {
+        verification.unavailable("evidence", missing);
+        return Ok(());
+    }
+    let bar = ui.bar("runs", campaign.runs.len() as u64, Unit::Items);
+    let read = (|| -> Result<Members, FactsError> {
+        let (mut runs, mut certified, mut executions) = (Vec::new(), Vec::new(), Vec::new());
+        for fact in &campaign.runs {
+            let (evidence, _) = source.member(fact)?;
+            runs.push(Member::of(&evidence)?);
+            if let Some(certificates) = certificates {
+                certificates.judge(&evidence, &mut certified);
+            }
+            bar.inc(1);
+        }
+        source.executions(&campaign.executions, &mut |digest, evidence| {
+            executions.push((digest, Execution::of(evidence)));
+        })?;
+        Ok(Members { runs, executions, certified: certificates.map(|_| certified), profile })
+    })();
+    bar.finish_and_clear();
+    let mut members = match read {
+        Ok(members) => members,
+        Err(error) => {
+            verification.members(Err(&error), &|_| None);
+            return Ok(());
+        }
+    };
+    verification.members(Ok(&mut members), &|name| source.file(name));
+    if wants_replay && verification.reached() == Level::Evidence {
+        let bar = ui.bar("replays", campaign.runs.len() as u64, Unit::Items);
+        for (member, fact) in members.runs.iter_mut().zip(&campaign.runs) {
+            let (evidence, row) = source.member(fact).map_err(evidence_failure)?;
+            member.replayed(&evidence, source.replayed(&evidence, row)?.seen());
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        verification.members_replayed(&mut members);
+    }
+    Ok(())
+}
