@@ -54,11 +54,11 @@ fn unbalanced(notation: &Notation, source: &[u8]) -> Option<SyntaxError> {
             b'"' if rest.starts_with(b"\"\"\"") => {
                 rest.windows(3).skip(3).position(|marks| marks == b"\"\"\"").map_or(rest.len(), |end| end + 6)
             }
-            b'"' | b'\'' => match closing(rest, byte) {
-                Some(end) if byte == b'"' || notation.quotes || end <= 12 => end + 1,
+            // A character is short, and looking for its end in a long line of quotes would take long.
+            b'"' | b'\'' => match closing(if byte == b'"' || notation.quotes { rest } else { short(rest) }, byte) {
+                Some(end) => end + 1,
                 // An apostrophe of digits or of a lifetime.
                 None if byte == b'\'' && !notation.quotes => 1,
-                Some(_) => 1,
                 None => return error(line, at - start + 1, Problem::Missing(char::from(byte).to_string())),
             },
             b'(' | b'[' | b'{' => {
@@ -91,6 +91,11 @@ fn unbalanced(notation: &Notation, source: &[u8]) -> Option<SyntaxError> {
         _ => "}",
     };
     error(line, column, Problem::Missing(partner.to_owned()))
+}
+
+/// Returns what a character between quotes may take at most.
+fn short(rest: &[u8]) -> &[u8] {
+    &rest[..rest.len().min(13)]
 }
 
 /// Returns where the text that starts here ends, on the same line.

@@ -47,20 +47,22 @@ pub fn definitions(language: Language, source: &[u8]) -> Vec<Definition> {
     let Some(tree) = parse(language, source) else { return Vec::new() };
     let mut found = Vec::new();
     let mut open: Vec<u32> = Vec::new();
+    let mut levels: Vec<Level<'_>> = Vec::new();
     let mut walk = Walk::new(&tree);
     while let Some((node, depth)) = walk.next(true) {
+        visit(language, &mut levels, node, depth);
         while open.last().is_some_and(|outer| *outer >= depth) {
             open.pop();
         }
         let Some((kind, name)) = defined(language, node) else { continue };
         let Ok(text) = name.utf8_text(source) else { continue };
-        let whole = whole(language, node);
+        let whole = whole(language, &levels);
         found.push(Definition {
             name: text.to_owned(),
             kind,
             first: first_line(language, whole, source),
             header: name.start_position().row + 1,
-            last: last_line(whole),
+            last: last_line(whole.node),
             depth: open.len(),
         });
         open.push(depth);
@@ -136,8 +138,40 @@ fn defined(language: Language, node: Node<'_>) -> Option<(Kind, Node<'_>)> {
     Some((kind, node.child_by_field_name("name")?))
 }
 
-/// Returns the node with what is written around it and belongs to it alone: decorators, `export`, `const`, `type`.
-fn whole(language: Language, node: Node<'_>) -> Node<'_> {
+/// A node on the way from the root, and the siblings right before it that may belong to it.
+///
+/// Asking a node for its parent or sibling starts at the root each time, which a long file would feel.
+struct Level<'tree> {
+    node: Node<'tree>,
+    before: Vec<Node<'tree>>,
+}
+
+/// Goes on to `node` at `depth`.
+fn visit<'tree>(language: Language, levels: &mut Vec<Level<'tree>>, node: Node<'tree>, depth: u32) {
+    let depth = depth as usize;
+    levels.truncate(depth + 1);
+    match levels.get_mut(depth) {
+        None => levels.push(Level { node, before: Vec::new() }),
+        Some(level) => {
+            let last = std::mem::replace(&mut level.node, node);
+            if may_belong(language, last.kind()) { level.before.push(last) } else { level.before.clear() }
+        }
+    }
+}
+
+/// Says whether siblings of this kind before a definition may be a part of it.
+fn may_belong(language: Language, kind: &str) -> bool {
+    match language {
+        Language::Python => false,
+        Language::Rust => matches!(kind, "attribute_item" | "line_comment"),
+        Language::Go => matches!(kind, "comment" | "\n"),
+        Language::JavaScript | Language::TypeScript | Language::Tsx => matches!(kind, "decorator" | "comment"),
+    }
+}
+
+/// Returns the innermost node with what is written around it and belongs to it alone: decorators, `export`, `const`,
+/// `type`.
+fn whole<'l, 'tree>(language: Language, levels: &'l [Level<'tree>]) -> &'l Level<'tree> {
     let belongs = |outer: &Node<'_>| match (language, outer.kind()) {
         (Language::Python, "decorated_definition") => true,
         (Language::Go, "type_declaration") => outer.named_child_count() == 1,
@@ -148,17 +182,18 @@ fn whole(language: Language, node: Node<'_>) -> Node<'_> {
         },
         _ => false,
     };
-    let mut whole = node;
-    while let Some(outer) = whole.parent().filter(belongs) {
-        whole = outer;
+    let mut whole = levels.len() - 1;
+    while whole > 0 && belongs(&levels[whole - 1].node) {
+        whole -= 1;
     }
-    whole
+    &levels[whole]
 }
 
 /// Returns the first line, with the attributes, decorators and documentation that are siblings before it.
-fn first_line(language: Language, whole: Node<'_>, source: &[u8]) -> usize {
-    let mut first = whole;
-    while let Some(before) = first.prev_sibling() {
+fn first_line(language: Language, whole: &Level<'_>, source: &[u8]) -> usize {
+    let mut first = whole.node;
+    let mut rest = whole.before.as_slice();
+    while let Some((&before, others)) = rest.split_last() {
         let is_adjacent = before.end_position().row + 1 >= first.start_position().row;
         let belongs = match (language, before.kind()) {
             (Language::Rust, "attribute_item") => true,
@@ -175,10 +210,10 @@ fn first_line(language: Language, whole: Node<'_>, source: &[u8]) -> usize {
         if !belongs && !is_line_end {
             break;
         }
-        if is_line_end && before.prev_sibling().is_none_or(|other| other.kind() != "comment") {
+        if is_line_end && others.last().is_none_or(|other| other.kind() != "comment") {
             break;
         }
-        first = before;
+        (first, rest) = (before, others);
     }
     first.start_position().row + 1
 }

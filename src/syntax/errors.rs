@@ -1,5 +1,6 @@
 //! Syntax errors of a file, and those that a change adds.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -72,14 +73,27 @@ pub fn errors(language: Language, source: &[u8]) -> Option<Vec<SyntaxError>> {
     let mut found = Vec::new();
     let mut walk = Walk::new(&tree);
     let mut descend = true;
-    while let Some((node, _)) = walk.next(descend) {
+    // Functions and classes around the node, by depth. Asking a node for its parents starts at the root each time.
+    let mut around: Vec<(u32, bool)> = Vec::new();
+    while let Some((node, depth)) = walk.next(descend) {
         // Below an error node everything is guesswork; its own place says enough.
         descend = !node.is_error();
+        while around.last().is_some_and(|(outer, _)| *outer >= depth) {
+            around.pop();
+        }
+        let place = Place { is_outermost: depth == 1, is_in_function: around.last().is_some_and(|(_, is)| *is) };
+        if language == Language::Python {
+            match node.kind() {
+                "function_definition" | "lambda" => around.push((depth, true)),
+                "class_definition" => around.push((depth, false)),
+                _ => {}
+            }
+        }
         let mut add = |node: Node<'_>, problem| {
             let at = node.start_position();
             found.push(SyntaxError { line: at.row + 1, column: at.column + 1, problem });
         };
-        if let Some(problem) = problem(language, node, source) {
+        if let Some(problem) = problem(language, node, place, source) {
             add(node, problem);
         } else if language == Language::Python {
             misplaced(node, source).into_iter().for_each(|statement| add(statement, Problem::Indentation));
@@ -93,38 +107,72 @@ pub fn errors(language: Language, source: &[u8]) -> Option<Vec<SyntaxError>> {
     Some(found)
 }
 
-/// Compares the errors before and after a change.
-///
-/// An error counts as old if the same problem was on a line with the same text: line numbers move with edits.
+/// Compares the errors before and after a change; see [`Baseline`].
 pub fn new_errors(language: Language, before: &[u8], after: &[u8]) -> Gate {
-    let Some(after_errors) = errors(language, after) else { return Gate::Unchecked };
-    if after_errors.is_empty() {
-        return Gate::Clean;
+    Baseline::new(language, before).added(after)
+}
+
+/// A file before changes, whose own errors are looked for at most once.
+#[derive(Debug)]
+pub struct Baseline<'a> {
+    language: Language,
+    source: &'a [u8],
+    errors: OnceCell<Option<Vec<SyntaxError>>>,
+}
+
+impl<'a> Baseline<'a> {
+    /// Takes the file as it is before the change.
+    pub fn new(language: Language, source: &'a [u8]) -> Self {
+        Self { language, source, errors: OnceCell::new() }
     }
-    let Some(before_errors) = errors(language, before) else { return Gate::Unchecked };
-    let mut known: BTreeMap<(&Problem, &[u8]), usize> = BTreeMap::new();
-    for error in &before_errors {
-        *known.entry((&error.problem, line(before, error.line))).or_default() += 1;
-    }
-    let added: Vec<SyntaxError> = after_errors
-        .iter()
-        .filter(|error| match known.get_mut(&(&error.problem, line(after, error.line))) {
-            Some(count) if *count > 0 => {
-                *count -= 1;
-                false
+
+    /// Returns the errors that a change to `after` adds.
+    ///
+    /// An error counts as old if the same problem was on a line with the same text: line numbers move with edits.
+    pub fn added(&self, after: &[u8]) -> Gate {
+        let Some(after_errors) = errors(self.language, after) else { return Gate::Unchecked };
+        if after_errors.is_empty() {
+            return Gate::Clean;
+        }
+        let before_errors = self.errors.get_or_init(|| errors(self.language, self.source));
+        let Some(before_errors) = before_errors else { return Gate::Unchecked };
+        let mut known: BTreeMap<(&Problem, &[u8]), usize> = BTreeMap::new();
+        for (error, line) in before_errors.iter().zip(lines_of(self.source, before_errors)) {
+            *known.entry((&error.problem, line)).or_default() += 1;
+        }
+        let lines = lines_of(after, &after_errors);
+        let mut added: Vec<SyntaxError> = Vec::new();
+        for (error, line) in after_errors.iter().zip(lines) {
+            match known.get_mut(&(&error.problem, line)) {
+                Some(count) if *count > 0 => *count -= 1,
+                _ => added.push(error.clone()),
             }
-            _ => true,
-        })
-        .cloned()
-        .collect();
-    if added.is_empty() { Gate::Clean } else { Gate::Added(added) }
+        }
+        if added.is_empty() { Gate::Clean } else { Gate::Added(added) }
+    }
 }
 
-fn line(source: &[u8], number: usize) -> &[u8] {
-    source.split(|byte| *byte == b'\n').nth(number - 1).unwrap_or_default().trim_ascii()
+/// Returns the line of each error, which are sorted by line, in one pass.
+fn lines_of<'s>(source: &'s [u8], errors: &[SyntaxError]) -> Vec<&'s [u8]> {
+    let mut lines = source.split(|byte| *byte == b'\n');
+    let (mut number, mut line) = (0, &source[..0]);
+    let of = |error: &SyntaxError| {
+        while number < error.line {
+            (number, line) = (number + 1, lines.next().unwrap_or_default());
+        }
+        line.trim_ascii()
+    };
+    errors.iter().map(of).collect()
 }
 
-fn problem(language: Language, node: Node<'_>, source: &[u8]) -> Option<Problem> {
+/// What is around a node.
+#[derive(Clone, Copy)]
+struct Place {
+    is_outermost: bool,
+    is_in_function: bool,
+}
+
+fn problem(language: Language, node: Node<'_>, place: Place, source: &[u8]) -> Option<Problem> {
     if node.is_missing() {
         return Some(Problem::Missing(node.kind().to_owned()));
     }
@@ -132,15 +180,14 @@ fn problem(language: Language, node: Node<'_>, source: &[u8]) -> Option<Problem>
         return Some(Problem::Unexpected(shorten(&source[node.byte_range()])));
     }
     match language {
-        Language::Python => python(node),
-        Language::Go => go(node, source),
+        Language::Python => python(node, place),
+        Language::Go => go(node, place, source),
         Language::Rust | Language::JavaScript | Language::TypeScript | Language::Tsx => None,
     }
 }
 
 /// Finds what Go's grammar lets through, since it also reads parts of files: statements between declarations.
-fn go(node: Node<'_>, source: &[u8]) -> Option<Problem> {
-    let is_outermost = node.parent().is_some_and(|parent| parent.kind() == "source_file");
+fn go(node: Node<'_>, place: Place, source: &[u8]) -> Option<Problem> {
     let is_declaration = node.kind() == "package_clause"
         || (node.kind().ends_with("_declaration") && node.kind() != "short_var_declaration");
     if node.kind() == "source_file" {
@@ -149,12 +196,12 @@ fn go(node: Node<'_>, source: &[u8]) -> Option<Problem> {
         let first = named.next()?;
         return (!first.is_error() && first.kind() != "package_clause").then(|| Problem::Missing("package".to_owned()));
     }
-    let is_statement = is_outermost && node.is_named() && !is_declaration && !Language::is_comment(node.kind());
+    let is_statement = place.is_outermost && node.is_named() && !is_declaration && !Language::is_comment(node.kind());
     is_statement.then(|| Problem::OutsideFunction(shorten(&source[node.byte_range()])))
 }
 
 /// Finds what the grammar lets through and Python does not.
-fn python(node: Node<'_>) -> Option<Problem> {
+fn python(node: Node<'_>, place: Place) -> Option<Problem> {
     match node.kind() {
         "block" if statements(node).is_empty() => Some(Problem::EmptyBlock),
         "try_statement" => {
@@ -164,7 +211,7 @@ fn python(node: Node<'_>) -> Option<Problem> {
                 .any(|child| matches!(child.kind(), "except_clause" | "except_group_clause" | "finally_clause"));
             (!handled).then(|| Problem::Missing("except".to_owned()))
         }
-        kind @ ("return_statement" | "yield" | "await") if !is_in_function(node) => {
+        kind @ ("return_statement" | "yield" | "await") if !place.is_in_function => {
             Some(Problem::OutsideFunction(kind.trim_end_matches("_statement").to_owned()))
         }
         _ => None,
@@ -185,18 +232,6 @@ fn misplaced<'tree>(node: Node<'tree>, source: &[u8]) -> Vec<Node<'tree>> {
     statements.into_iter().filter(is_misplaced).take(MOST_ERRORS).collect()
 }
 
-fn is_in_function(node: Node<'_>) -> bool {
-    let mut above = node.parent();
-    while let Some(outer) = above {
-        match outer.kind() {
-            "function_definition" | "lambda" => return true,
-            "class_definition" => return false,
-            _ => above = outer.parent(),
-        }
-    }
-    false
-}
-
 fn statements(block: Node<'_>) -> Vec<Node<'_>> {
     let mut cursor = block.walk();
     block.named_children(&mut cursor).filter(|child| !Language::is_comment(child.kind())).collect()
@@ -206,7 +241,7 @@ fn statements(block: Node<'_>) -> Vec<Node<'_>> {
 /// two readings that Python wants to agree.
 fn indentation(source: &[u8], node: Node<'_>) -> Option<(usize, usize)> {
     let start = node.start_byte();
-    let line = source[..start].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let line = start - node.start_position().column;
     let before = source[line..start].strip_prefix(b"\xef\xbb\xbf").unwrap_or(&source[line..start]);
     if !before.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\x0c')) {
         return None;

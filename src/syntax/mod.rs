@@ -15,7 +15,7 @@ mod parse;
 pub use balance::balance;
 pub use compare::same_code;
 pub use definitions::{Definition, Kind, definitions, definitions_of_part};
-pub use errors::{Gate, Problem, SyntaxError, errors, new_errors};
+pub use errors::{Baseline, Gate, Problem, SyntaxError, errors, new_errors};
 pub use language::Language;
 
 /// Version of what counts as an error or a definition; part of the orchestration digest, raised on purpose with every change.
