@@ -6,6 +6,11 @@ use super::reply::fence;
 use super::scan::{Block, Fence, FenceRole, has_text};
 use super::types::Refusal;
 
+/// Reasoning of more paragraphs than this, or a closing word of more, is not told from code.
+const MOST_PARAGRAPHS: usize = 12;
+/// In text of more lines than this without a blank one, nobody looks for the line where reasoning ends.
+const MOST_SPLITS: usize = 40;
+
 /// The new text, or what could be it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Body {
@@ -132,18 +137,24 @@ fn loose(block: &Block, notes: &mut Notes) -> Body {
         return ending(trimmed(lines));
     };
     let is_blank = |line: &String| line.trim().is_empty();
-    let blanks: Vec<usize> = (0..lines.len()).filter(|index| is_blank(&lines[*index])).collect();
+    let last = lines.iter().rposition(|line| !is_blank(line)).unwrap_or_default();
+    let mut blanks = (0..last).filter(|index| is_blank(&lines[*index]));
     let after = |at: usize| trimmed(&lines[at..]);
-    if let Some(first) = blanks.iter().copied().find(|at| has_text(&lines[*at..])) {
+    if let Some(first) = blanks.next() {
         if has_text(&lines[..first]) {
             notes.add(Code::Reason);
         }
         let Body::Text(mut texts) = ending(after(first)) else { return Body::Delete };
         // Reasoning may have several paragraphs.
-        texts.extend(blanks.iter().filter(|at| **at > first && has_text(&lines[**at..])).map(|at| after(*at)));
+        let is_end = |at: &usize| !is_blank(&lines[*at + 1]);
+        let more = blanks.filter(is_end).filter(|at| has_text(&lines[first..*at]));
+        texts.extend(more.take(MOST_PARAGRAPHS).map(after));
         return Body::Text(texts);
     }
     let from = usize::from(reasoning.is_empty());
+    if last >= MOST_SPLITS {
+        return Body::OneOf(Vec::new(), Code::NoBody);
+    }
     let mut splits: Vec<Vec<String>> = (from..lines.len()).map(after).filter(|text| has_text(text)).collect();
     match splits.len() {
         0 => Body::None,

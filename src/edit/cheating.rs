@@ -48,14 +48,18 @@ pub(super) fn check(path: &str, before: Option<&[u8]>, after: &[u8]) -> Result<(
     let before = String::from_utf8_lossy(before.unwrap_or_default());
     let after = String::from_utf8_lossy(after);
     let known: BTreeSet<&str> = before.lines().map(str::trim).collect();
+    let mut did_before: Vec<Option<bool>> = vec![None; RULES.len()];
     let is_comment = |line: &str| ["#", "//", "*"].iter().any(|mark| line.starts_with(mark));
     for line in after.lines().map(str::trim_end).filter(|line| !known.contains(line.trim())) {
         if is_comment(line.trim_start()) {
             continue;
         }
-        let found =
-            COMPILED.iter().find(|(_, rule, _)| rule.is_match(line) && !before.lines().any(|old| rule.is_match(old)));
-        if let Some((code, _, said)) = found {
+        for ((code, rule, said), did_before) in COMPILED.iter().zip(&mut did_before) {
+            let mut did_before =
+                |rule: &Regex| *did_before.get_or_insert_with(|| before.lines().any(|old| rule.is_match(old)));
+            if !rule.is_match(line) || did_before(rule) {
+                continue;
+            }
             let shown: String = line.trim().chars().take(80).collect();
             let message = format!("{path}: `{shown}` {said}: repair the code, the tests judge it as it is");
             return Err(refuse(*code, message, ""));

@@ -1,12 +1,21 @@
 //! Putting the edits of one file together: order, repetition, overlap, and the syntax gate that picks the variants.
 
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::code::Code;
 use super::excerpt;
 use super::notes::{Notes, refuse};
 use super::source::Splice;
 use super::types::Refusal;
 use super::variant::{Edit, File, Variant};
-use crate::syntax::{Gate, SyntaxError, balance, errors, new_errors};
+use crate::syntax::{Definition, Gate, Kind, SyntaxError, definitions, errors};
+
+/// Lines that may differ where a text is compared with those that it replaces.
+const MOST_DIFFERENT: usize = 2000;
+
+/// Bytes of results that are tried for one file.
+const MOST_TRIED: usize = 16 << 20;
 
 /// The edits of one file, combined: its new bytes and what was replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,22 +28,23 @@ pub(super) struct Combined {
 pub(super) fn combine(file: &File<'_>, edits: Vec<Edit>, notes: &mut Notes) -> Result<Combined, Refusal> {
     let edits = without_repetition(edits, notes);
     let edits = without_overlap(file, edits, notes)?;
+    let trials = Trials { file, left: Cell::new((MOST_TRIED / file.source.bytes().len().max(1)).clamp(4, 2000)) };
     let mut chosen: Vec<&Variant> = Vec::new();
     for edit in &edits {
         match edit.ordered.first().or(edit.single.first()) {
             Some(first) => chosen.push(first),
-            None => return Err(refuse(edit.ambiguous, "the edit has no text: give the new lines in a fence", "")),
+            None => return Err(several_texts(edit.ambiguous, 0)),
         }
     }
     for (index, edit) in edits.iter().enumerate() {
         if !edit.ordered.is_empty() {
             continue;
         }
-        let passing = passing(file, &chosen, index, &edit.single);
+        let passing = passing(&trials, &chosen, index, &edit.single);
         let [only] = passing.as_slice() else { return Err(several_texts(edit.ambiguous, passing.len())) };
         chosen[index] = only;
     }
-    let mut added = count(file, &chosen);
+    let mut added = trials.count(&chosen);
     for (index, edit) in edits.iter().enumerate() {
         // The first variant that leaves the fewest errors is taken, so one good reading of each edit is enough.
         for variant in &edit.ordered {
@@ -42,7 +52,7 @@ pub(super) fn combine(file: &File<'_>, edits: Vec<Edit>, notes: &mut Notes) -> R
                 break;
             }
             let before = std::mem::replace(&mut chosen[index], variant);
-            let now = count(file, &chosen);
+            let now = trials.count(&chosen);
             if now < added {
                 added = now;
             } else {
@@ -55,7 +65,7 @@ pub(super) fn combine(file: &File<'_>, edits: Vec<Edit>, notes: &mut Notes) -> R
         if added == 0 || edit.single.is_empty() || edit.ordered.is_empty() {
             continue;
         }
-        let passing = passing(file, &chosen, index, &edit.single);
+        let passing = passing(&trials, &chosen, index, &edit.single);
         match tightest(file, &passing) {
             Some(only) => {
                 chosen[index] = only;
@@ -70,6 +80,9 @@ pub(super) fn combine(file: &File<'_>, edits: Vec<Edit>, notes: &mut Notes) -> R
     if added > 0 {
         return Err(broken(file, &splices, &bytes, several));
     }
+    left_out(file, &edits, &chosen, &bytes)?;
+    let splices: Vec<Splice> = splices.iter().flat_map(|splice| file.source.minimal(splice, MOST_DIFFERENT)).collect();
+    let bytes = file.source.with(&splices).unwrap_or(bytes);
     chosen.iter().for_each(|variant| notes.add_all(&variant.codes));
     match file.language.map(|language| errors(language, &bytes)) {
         Some(Some(found)) if found.is_empty() => {}
@@ -79,33 +92,81 @@ pub(super) fn combine(file: &File<'_>, edits: Vec<Edit>, notes: &mut Notes) -> R
     Ok(Combined { bytes, splices })
 }
 
-/// Counts the syntax errors that the choice adds; an impossible combination counts as many.
-fn count(file: &File<'_>, chosen: &[&Variant]) -> usize {
-    let Some(bytes) = file.source.with(&sorted(chosen)) else { return usize::MAX };
-    match gate(file, &bytes) {
-        Gate::Added(errors) => errors.len(),
-        _ => 0,
+/// Tries combinations of one file's edits, so many and no more: each costs a parse.
+struct Trials<'f> {
+    file: &'f File<'f>,
+    left: Cell<usize>,
+}
+
+impl Trials<'_> {
+    /// Counts the syntax errors that the choice adds; an impossible combination, or one trial too many, counts as many.
+    fn count(&self, chosen: &[&Variant]) -> usize {
+        let Some(left) = self.left.get().checked_sub(1) else { return usize::MAX };
+        let Some(bytes) = self.file.source.with(&sorted(chosen)) else { return usize::MAX };
+        self.left.set(left);
+        match self.file.gate(&bytes) {
+            Gate::Added(errors) => errors.len(),
+            _ => 0,
+        }
     }
 }
 
-/// Asks the language's grammar, or counts brackets where none is known.
-fn gate(file: &File<'_>, bytes: &[u8]) -> Gate {
-    match file.language {
-        Some(language) => new_errors(language, file.source.bytes(), bytes),
-        None => balance(file.path, file.source.bytes(), bytes),
-    }
-}
-
-fn passing<'v>(file: &File<'_>, chosen: &[&'v Variant], index: usize, variants: &'v [Variant]) -> Vec<&'v Variant> {
+/// Returns the variants that pass; none when not all could be tried, since then nobody knows whether one is the only one.
+fn passing<'v>(trials: &Trials<'_>, chosen: &[&'v Variant], index: usize, variants: &'v [Variant]) -> Vec<&'v Variant> {
     let mut trial = chosen.to_vec();
     let mut found = Vec::new();
     for variant in variants {
+        if trials.left.get() == 0 {
+            return Vec::new();
+        }
         trial[index] = variant;
-        if count(file, &trial) == 0 {
+        if trials.count(&trial) == 0 {
             found.push(variant);
         }
     }
     found
+}
+
+/// Refuses an answer that loses definitions on lines of which it does not say that they are replaced: a whole file, or a
+/// class, of which only a part was given.
+fn left_out(file: &File<'_>, edits: &[Edit], chosen: &[&Variant], bytes: &[u8]) -> Result<(), Refusal> {
+    let Some(language) = file.language else { return Ok(()) };
+    if edits.iter().zip(chosen).all(|(edit, variant)| edit.said == variant.splice.range) {
+        return Ok(());
+    }
+    let after = definitions(language, bytes);
+    let mut kept: BTreeMap<&str, usize> = BTreeMap::new();
+    after.iter().for_each(|definition| *kept.entry(&definition.name).or_default() += 1);
+    let mut lost: Vec<&Definition> = Vec::new();
+    let mut function_ends = 0;
+    for definition in file.definitions() {
+        // What a function defines for itself is its own affair.
+        let is_inner = definition.first <= function_ends;
+        if definition.kind == Kind::Function {
+            function_ends = function_ends.max(definition.last);
+        }
+        if is_inner || edits.iter().any(|edit| edit.said.contains(&(definition.header - 1))) {
+            continue;
+        }
+        match kept.get_mut(definition.name.as_str()) {
+            Some(count) if *count > 0 => *count -= 1,
+            _ => lost.push(definition),
+        }
+    }
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = lost.iter().take(5).map(|definition| format!("`{}`", definition.name)).collect();
+    let more = if lost.len() > names.len() { " and others" } else { "" };
+    let message = format!(
+        "the new text leaves out {}{more} of {}: give only the lines that change with their LINES, or all of it",
+        names.join(", "),
+        file.path
+    );
+    let texts = file.source.texts();
+    let shown =
+        lost.iter().take(5).map(|definition| excerpt::around(texts, definition.header - 1..definition.header, 0, 1));
+    Err(refuse(Code::Elision, message, format!("left out:\n{}", shown.collect::<String>())))
 }
 
 /// Returns the one with the smallest range if they differ only in blank lines that they take along.
@@ -156,13 +217,14 @@ fn without_overlap(file: &File<'_>, mut edits: Vec<Edit>, notes: &mut Notes) -> 
             }
             let is_inside = large.range.start <= small.range.start && small.range.end <= large.range.end;
             // A removal is in the larger text if that no longer has the lines.
+            let known: BTreeSet<&str> = large.new.iter().map(String::as_str).collect();
             let is_removed = |index: usize| {
                 let line = file.source.line(index);
-                line.trim().is_empty() || !large.new.iter().any(|new| *new == line)
+                line.trim().is_empty() || !known.contains(line)
             };
             let has_text = match small.new.is_empty() {
                 true => small.range.clone().all(is_removed),
-                false => small.new.iter().all(|line| large.new.contains(line)),
+                false => small.new.iter().all(|line| known.contains(line.as_str())),
             };
             if is_inside && has_text {
                 notes.add(Code::Subsume);
@@ -188,7 +250,7 @@ fn overlap(file: &File<'_>, splices: &[Splice], _notes: &Notes) -> Refusal {
 /// Refuses a result with new syntax errors, and shows them, the result and the original.
 fn broken(file: &File<'_>, splices: &[Splice], bytes: &[u8], several: Option<Code>) -> Refusal {
     const SHOWN: usize = 3;
-    let added: Vec<SyntaxError> = match gate(file, bytes) {
+    let added: Vec<SyntaxError> = match file.gate(bytes) {
         Gate::Added(errors) => errors,
         _ => Vec::new(),
     };
@@ -208,7 +270,7 @@ fn broken(file: &File<'_>, splices: &[Splice], bytes: &[u8], several: Option<Cod
     out.push_str(&excerpt::around(&lines, at..at + 1, 5, 15));
     if let Some(splice) = splice {
         out.push_str("the original:\n");
-        out.push_str(&excerpt::around(&file.source.texts(), splice.range.clone(), 2, 15));
+        out.push_str(&excerpt::around(file.source.texts(), splice.range.clone(), 2, 15));
     }
     let first = added.first().map(|error| error.problem.to_string()).unwrap_or_default();
     let (code, advice) = match several {

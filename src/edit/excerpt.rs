@@ -17,9 +17,15 @@ pub fn numbered<S: AsRef<str>>(lines: &[S], first: usize) -> String {
 pub(super) fn around<S: AsRef<str>>(lines: &[S], range: Range<usize>, margin: usize, most: usize) -> String {
     let start = range.start.saturating_sub(margin).min(lines.len());
     let end = (range.end + margin).min(lines.len()).max(start);
-    let shown = &lines[start..end.min(start + most)];
+    let shown: Vec<String> = lines[start..end.min(start + most)].iter().map(|line| cut(line.as_ref())).collect();
     let more = if shown.len() < end - start { "    …\n" } else { "" };
-    format!("{}{more}", numbered(shown, start + 1))
+    format!("{}{more}", numbered(&shown, start + 1))
+}
+
+/// Cuts a line that nobody would read to its end.
+fn cut(line: &str) -> String {
+    const LONGEST: usize = 400;
+    if line.len() <= LONGEST { line.to_owned() } else { format!("{}…", &line[..line.floor_char_boundary(LONGEST)]) }
 }
 
 #[cfg(test)]
@@ -33,5 +39,6 @@ mod tests {
         assert_eq!(around(&lines, 4..5, 1, 9), "   4| 4\n   5| 5\n   6| 6\n");
         assert_eq!(around(&lines, 0..20, 1, 2), "   1| 1\n   2| 2\n    …\n");
         assert_eq!(around(&lines, 90..95, 1, 2), "");
+        assert_eq!(around(&["ü".repeat(300)], 0..1, 0, 2), format!("   1| {}…\n", "ü".repeat(200)));
     }
 }

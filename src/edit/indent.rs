@@ -39,7 +39,7 @@ pub(super) fn first_moved(lines: &[String], to: &str) -> Vec<String> {
 
 /// What a text's lines are indented with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unit {
+pub(super) enum Unit {
     Nothing,
     Tabs,
     /// Spaces, and how many for one level.
@@ -58,8 +58,8 @@ pub(super) enum Converted {
     Impossible,
 }
 
-/// Gives `body` the kind of indentation that `file` has; `old` are the lines of the file that it replaces.
-pub(super) fn converted(body: &[String], file: &[Cow<'_, str>], old: &[Cow<'_, str>]) -> Converted {
+/// Gives `body` the file's kind of indentation; `old` are the lines of the file that it replaces.
+pub(super) fn converted(body: &[String], file: Unit, old: &[Cow<'_, str>]) -> Converted {
     let convert = |one: &dyn Fn(&str) -> Option<String>| {
         let line = |line: &String| {
             let indent = of(line);
@@ -67,7 +67,7 @@ pub(super) fn converted(body: &[String], file: &[Cow<'_, str>], old: &[Cow<'_, s
         };
         body.iter().map(line).collect::<Option<Vec<_>>>().map_or(Converted::Impossible, Converted::Changed)
     };
-    match (unit(file), unit(body)) {
+    match (file, unit(body)) {
         (Unit::Tabs, Unit::Spaces(width)) => {
             // The first lines of both tell how wide a tab is meant to be; a whole block may be indented deeper than one.
             let anchor = of_first(old).map_or(0, str::len).max(1);
@@ -85,7 +85,8 @@ pub(super) fn converted(body: &[String], file: &[Cow<'_, str>], old: &[Cow<'_, s
     }
 }
 
-fn unit<S: AsRef<str>>(lines: &[S]) -> Unit {
+/// Returns what lines are indented with.
+pub(super) fn unit<S: AsRef<str>>(lines: &[S]) -> Unit {
     let mut unit = Unit::Nothing;
     for line in lines.iter().map(AsRef::as_ref).filter(|line| !line.trim().is_empty()) {
         let indent = of(line);
@@ -131,7 +132,7 @@ mod tests {
         let file = |text: &'static str| text.lines().map(Cow::Borrowed).collect::<Vec<_>>();
         let tabs = file("a\n\tb\n\t\tc");
         let spaces = file("a\n  b\n    c");
-        let converted = |body: &str, file: &[Cow<'_, str>]| super::converted(&lines(body), file, &[]);
+        let converted = |body: &str, file: &[Cow<'_, str>]| super::converted(&lines(body), unit(file), &[]);
         assert_eq!(converted("    a\n        b", &tabs), Converted::Changed(lines("\ta\n\t\tb")));
         assert_eq!(converted("\ta\n\t\tb", &spaces), Converted::Changed(lines("  a\n    b")));
         assert_eq!(converted("\ta\n    b", &tabs), Converted::Impossible);
@@ -143,9 +144,9 @@ mod tests {
     #[test]
     fn the_replaced_lines_tell_how_wide_a_tab_is() {
         let file = "a\n\tb\n\t\tc".lines().map(Cow::Borrowed).collect::<Vec<_>>();
-        let inner = converted(&lines("        c = 1\n        d = 2"), &file, &file[2..]);
+        let inner = converted(&lines("        c = 1\n        d = 2"), unit(&file), &file[2..]);
         assert_eq!(inner, Converted::Changed(lines("\t\tc = 1\n\t\td = 2")));
-        let outer = converted(&lines("    b = 1"), &file, &file[1..2]);
+        let outer = converted(&lines("    b = 1"), unit(&file), &file[1..2]);
         assert_eq!(outer, Converted::Changed(lines("\tb = 1")));
     }
 }

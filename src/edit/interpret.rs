@@ -12,6 +12,9 @@ use super::span::Span;
 use super::types::Refusal;
 use super::variant::{self, Edit, File};
 
+/// More edits than this in one answer are refused.
+const MOST_EDITS: usize = 60;
+
 /// Returns the edits that one block makes of one file.
 pub(super) fn edits(
     file: &File<'_>,
@@ -29,10 +32,12 @@ pub(super) fn edits(
             let first = texts.first().cloned().unwrap_or_default();
             if let Some(parts) = body::search_replace(&first) {
                 notes.add(Code::SearchReplace);
+                few(parts.len())?;
                 return parts.into_iter().map(|(old, new)| replaced(file, old, new, notes)).collect();
             }
             if let Some(hunks) = body::hunks(&first, info) {
                 notes.add(Code::Diff);
+                few(hunks.len())?;
                 return hunks.into_iter().map(|(old, new)| replaced(file, old, new, notes)).collect();
             }
             let mut joined: Option<Edit> = None;
@@ -54,7 +59,7 @@ pub(super) fn edits(
             Ok(joined.into_iter().collect())
         }
         Body::OneOf(texts, code) => {
-            let mut single = Vec::new();
+            let (mut single, mut said) = (Vec::new(), 0..0);
             for text in texts {
                 let mut own = Notes::default();
                 if let Ok(edit) = one(file, span, creates, text, &mut own) {
@@ -62,6 +67,7 @@ pub(super) fn edits(
                         own.add(Code::Reason);
                     }
                     let codes = own.into_codes();
+                    said = edit.said;
                     single.extend(edit.ordered.into_iter().take(1).map(|mut variant| {
                         variant.codes.extend(&codes);
                         variant
@@ -69,9 +75,18 @@ pub(super) fn edits(
                 }
             }
             single.dedup();
-            Ok(vec![Edit { ordered: Vec::new(), single, ambiguous: code }])
+            Ok(vec![Edit { said, ordered: Vec::new(), single, ambiguous: code }])
         }
     }
+}
+
+/// Refuses more edits of one answer than a person would read.
+pub(super) fn few(edits: usize) -> Result<(), Refusal> {
+    if edits <= MOST_EDITS {
+        return Ok(());
+    }
+    let message = format!("the answer has {edits} edits: give the few that repair the bug");
+    Err(refuse(Code::Size, message, ""))
 }
 
 /// Reads one text at one range, or finds the range by the text.
@@ -103,21 +118,23 @@ fn one(
     if file.source.lacks_final_newline() && range.as_ref().is_some_and(|range| range.end == file.source.len()) {
         notes.add(Code::FinalNewline);
     }
+    // Whoever gives a whole file means to keep what is in it.
+    let said = range.clone().filter(|_| span != Some(Span::All)).unwrap_or_default();
     let range = match range {
         Some(range) => range,
-        None => match place::aligned(&text, file.source, file.language) {
+        None => match place::aligned(&text, file) {
             Some((range, code)) => {
                 notes.add(code);
                 range
             }
             None if creates => {
                 let message = format!("{} is there already: say which LINES to replace", file.path);
-                return Err(refuse(Code::Exists, message, excerpt::around(&file.source.texts(), 0..0, 10, 10)));
+                return Err(refuse(Code::Exists, message, excerpt::around(file.source.texts(), 0..0, 10, 10)));
             }
             None => return Err(no_lines(file)),
         },
     };
-    variant::edit(file, range, text, notes)
+    variant::edit(file, range, said, text, notes)
 }
 
 /// Finds the old text and puts the new one there.
@@ -148,7 +165,7 @@ fn replaced(file: &File<'_>, old: Vec<String>, new: Vec<String>, notes: &mut Not
         }
         Found::Nowhere { nearest } => {
             let message = format!("the old text is not in {}: copy it exactly, or give LINES", file.path);
-            let near = excerpt::around(&file.source.texts(), nearest..nearest + old.len().min(10), 1, 12);
+            let near = excerpt::around(file.source.texts(), nearest..nearest + old.len().min(10), 1, 12);
             Err(refuse(Code::NoMatch, message, format!("the closest lines:\n{near}")))
         }
     }

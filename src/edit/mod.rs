@@ -29,6 +29,7 @@ mod propose;
 mod protected;
 mod reply;
 mod result;
+mod runs;
 mod scan;
 mod shapes;
 mod source;

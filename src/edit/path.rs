@@ -1,6 +1,6 @@
 //! From the path that a reply names to a file of the tree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::code::Code;
 use super::notes::{Notes, refuse};
@@ -150,9 +150,9 @@ fn is_placeholder(path: &str) -> bool {
 fn guess(path: &str, body: &[String], context: &Context<'_>, notes: &mut Notes) -> Result<String, Refusal> {
     let fits = |bytes: &Vec<u8>| {
         let text = String::from_utf8_lossy(bytes);
-        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        let lines: BTreeSet<&str> = text.lines().map(str::trim).collect();
         let wanted: Vec<&str> = body.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
-        let found = wanted.iter().filter(|line| lines.contains(line)).count();
+        let found = wanted.iter().filter(|line| lines.contains(*line)).count();
         !wanted.is_empty() && found * 10 >= wanted.len() * 6
     };
     let mut fitting = context.shown.iter().filter(|(_, bytes)| fits(bytes)).map(|(path, _)| path);

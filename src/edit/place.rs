@@ -1,14 +1,17 @@
 //! From a range and a text to the lines that are replaced: clamping, and the corrections that need no gate.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::code::Code;
 use super::excerpt;
 use super::notes::{Notes, refuse};
+use super::runs::overlaps;
 use super::source::Source;
 use super::span::Span;
 use super::types::Refusal;
-use crate::syntax::{Definition, Language, definitions, definitions_of_part};
+use super::variant::File;
+use crate::syntax::{Definition, Language, definitions_of_part};
 
 /// Ranges may reach this many lines past the end.
 const PAST_END: usize = 3;
@@ -21,7 +24,7 @@ pub(super) fn range(span: Span, path: &str, source: &Source<'_>, notes: &mut Not
     let beyond = || {
         let message = format!("{path} has {length} lines: give a range within them");
         let end = length.saturating_sub(5)..length;
-        Err(refuse(Code::Range, message, excerpt::around(&source.texts(), end, 0, 10)))
+        Err(refuse(Code::Range, message, excerpt::around(source.texts(), end, 0, 10)))
     };
     match span {
         Span::All => Ok(0..length),
@@ -55,27 +58,24 @@ pub(super) fn snapped(range: &Range<usize>, body: &[String], source: &Source<'_>
     if range.is_empty() || body.len() < 2 {
         return None;
     }
-    let line = |index: usize| source.line(index);
-    let says_something = |lines: &[String]| lines.iter().any(|line| is_telling(line));
+    let texts: Vec<&str> = source.texts().iter().map(AsRef::as_ref).collect();
+    let own = &texts[range.clone()];
+    let body: Vec<&str> = body.iter().map(String::as_str).collect();
     let mut wide = range.clone();
     // The longest repeated run counts; one that the range's own end has too is no sign.
-    for count in (1..body.len()).rev() {
-        let tail = &body[body.len() - count..];
-        let follows = range.end + count <= source.len() && (0..count).all(|i| tail[i] == line(range.end + i));
-        let is_own = count <= range.len() && (0..count).all(|i| tail[i] == line(range.end - count + i));
-        if follows && !is_own && says_something(tail) {
-            wide.end = range.end + count;
-            break;
-        }
+    let same_tail = body.iter().rev().zip(own.iter().rev()).take_while(|(a, b)| a == b).count();
+    let telling = body.iter().rev().position(|line| is_telling(line)).unwrap_or(body.len());
+    let after = &texts[range.end..texts.len().min(range.end + body.len() - 1)];
+    let is_sign = |count: &usize| *count > same_tail && *count > telling;
+    if let Some(count) = overlaps(&body[1..], after).into_iter().find(is_sign) {
+        wide.end = range.end + count;
     }
-    for count in (1..body.len()).rev() {
-        let head = &body[..count];
-        let leads = range.start >= count && (0..count).all(|i| head[i] == line(range.start - count + i));
-        let is_own = count <= range.len() && (0..count).all(|i| head[i] == line(range.start + i));
-        if leads && !is_own && says_something(head) {
-            wide.start = range.start - count;
-            break;
-        }
+    let same_head = body.iter().zip(own).take_while(|(a, b)| a == b).count();
+    let telling = body.iter().position(|line| is_telling(line)).unwrap_or(body.len());
+    let before = &texts[range.start.saturating_sub(body.len() - 1)..range.start];
+    let is_sign = |count: &usize| *count > same_head && *count > telling;
+    if let Some(count) = overlaps(before, &body[..body.len() - 1]).into_iter().find(is_sign) {
+        wide.start = range.start - count;
     }
     (wide != *range).then_some(wide)
 }
@@ -87,54 +87,52 @@ fn is_telling(line: &str) -> bool {
 }
 
 /// Widens a range that starts inside a definition to all of it, if the text defines it anew.
-pub(super) fn redefined(
-    range: &Range<usize>,
-    body: &[String],
-    source: &Source<'_>,
-    language: Language,
-) -> Option<Range<usize>> {
-    let (name, has_decorators, indent) = single_definition(body, language)?;
-    let old = definitions(language, source.bytes());
+pub(super) fn redefined(range: &Range<usize>, body: &[String], file: &File<'_>) -> Option<Range<usize>> {
+    let (name, has_decorators, indent) = single_definition(body, file.language?)?;
     let encloses = |d: &&Definition| {
         d.name == name
             && d.header - 1 < range.start
             && range.start < d.last
             && range.end <= d.last
-            && super::indent::of(&source.line(d.header - 1)) == indent
+            && super::indent::of(file.source.line(d.header - 1)) == indent
     };
-    let mut found = old.iter().filter(encloses);
+    let mut found = file.definitions().iter().filter(encloses);
     let definition = found.next().filter(|_| found.next().is_none())?;
     Some(lines_of(definition, has_decorators))
 }
 
 /// Returns the lines that a text without a range replaces, and how they were found.
-pub(super) fn aligned(
-    body: &[String],
-    source: &Source<'_>,
-    language: Option<Language>,
-) -> Option<(Range<usize>, Code)> {
-    if let Some(language) = language
+pub(super) fn aligned(body: &[String], file: &File<'_>) -> Option<(Range<usize>, Code)> {
+    let source = file.source;
+    if let Some(language) = file.language
         && let Some((name, has_decorators, indent)) = single_definition(body, language)
     {
-        let old = definitions(language, source.bytes());
-        let same = |d: &&Definition| d.name == name && super::indent::of(&source.line(d.header - 1)) == indent;
-        let mut found = old.iter().filter(same);
+        let same = |d: &&Definition| d.name == name && super::indent::of(source.line(d.header - 1)) == indent;
+        let mut found = file.definitions().iter().filter(same);
         if let Some(definition) = found.next().filter(|_| found.next().is_none()) {
             return Some((lines_of(definition, has_decorators), Code::SnapNode));
         }
     }
     let filled: Vec<&String> = body.iter().filter(|line| !line.trim().is_empty()).collect();
     if let [first, .., last] = filled.as_slice() {
-        let at = |wanted: &String| (0..source.len()).filter(|index| source.line(*index) == *wanted).collect::<Vec<_>>();
+        let at = |wanted: &String| {
+            (0..source.len()).filter(|index| source.line(*index) == *wanted).take(2).collect::<Vec<_>>()
+        };
         if let ([start], [end]) = (at(first).as_slice(), at(last).as_slice())
             && start < end
         {
             return Some((*start..end + 1, Code::Align));
         }
     }
-    let old: Vec<_> = source.texts().into_iter().filter(|line| !line.trim().is_empty()).collect();
-    let kept = old.iter().filter(|line| filled.iter().any(|new| new.trim() == line.trim())).count();
-    let is_whole = source.len() <= WHOLE_LINES && kept * 10 >= old.len() * 6 && filled.len() * 10 >= old.len() * 6;
+    if source.len() > WHOLE_LINES {
+        return None;
+    }
+    let old: Vec<&str> = source.texts().iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
+    let new: BTreeSet<&str> = filled.iter().map(|line| line.trim()).collect();
+    let kept = old.iter().filter(|line| new.contains(*line)).count();
+    // Where nobody can say what a file defines, more of it must be there.
+    let tenths = if file.language.is_some() { 6 } else { 9 };
+    let is_whole = kept * 10 >= old.len() * tenths && filled.len() * 10 >= old.len() * tenths;
     is_whole.then(|| (0..source.len(), Code::Whole))
 }
 
@@ -182,7 +180,8 @@ mod tests {
     #[test]
     fn a_redefinition_takes_the_whole_definition() {
         let source = Source::new(FILE).unwrap();
-        let redefined = |range, text| redefined(&range, &body(text), &source, Language::Python);
+        let file = File::new("a.py", &source);
+        let redefined = |range, text| redefined(&range, &body(text), &file);
         assert_eq!(redefined(4..5, "def first(a):\n    return a"), Some(3..6));
         assert_eq!(redefined(4..6, "@wraps\ndef first(a):\n    return a"), Some(2..6));
         assert_eq!(redefined(3..4, "def first(a, c):\n    pass"), None);
@@ -193,7 +192,8 @@ mod tests {
     #[test]
     fn a_text_without_a_range_finds_its_place() {
         let source = Source::new(FILE).unwrap();
-        let aligned = |text| aligned(&body(text), &source, Some(Language::Python));
+        let file = File::new("a.py", &source);
+        let aligned = |text| aligned(&body(text), &file);
         assert_eq!(aligned("def second(a):\n    return a + 1"), Some((8..10, Code::SnapNode)));
         assert_eq!(aligned("    best = a\n    best += 1\n    return best"), Some((4..6, Code::Align)));
         assert_eq!(aligned("    return 5"), None);

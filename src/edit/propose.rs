@@ -6,7 +6,7 @@ use super::body::{self, Body};
 use super::choose;
 use super::code::Code;
 use super::excerpt;
-use super::interpret::{edits, empty, no_lines};
+use super::interpret::{edits, empty, few, no_lines};
 use super::json;
 use super::notes::{Notes, refuse};
 use super::path::{self, Target};
@@ -20,10 +20,9 @@ use super::source::{self, Source};
 use super::span::{self, Span};
 use super::types::{Context, Proposal, Refusal};
 use super::variant::{self, Edit, File};
-use crate::syntax::Language;
 
-/// More edits than this in one answer are refused.
-const MOST_EDITS: usize = 60;
+/// Bytes of files that one answer may have read: a file counts once for each of its edits.
+const MOST_READ: usize = 16 << 20;
 
 /// Reads a reply against the tree. `read` yields a file of the tree that the prompt did not show.
 ///
@@ -64,16 +63,23 @@ fn attempt(
     }
     let text = String::from_utf8_lossy(reply);
     let blocks = blocks(&text, context, notes)?;
-    if blocks.len() > MOST_EDITS {
-        let message = format!("the answer has {} edits: give the few that repair the bug", blocks.len());
-        return Err(refuse(Code::Size, message, ""));
-    }
+    few(blocks.len())?;
     let reasoning = blocks.iter().filter_map(|block| block.reasoning.as_deref()).collect::<Vec<_>>().join("\n");
     let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let mut plans: BTreeMap<String, Plan> = BTreeMap::new();
     let last = blocks.len().saturating_sub(1);
+    let (mut bytes_read, mut count) = (0, 0);
     for (index, block) in blocks.iter().enumerate() {
         let (path, plan) = plan(block, index == last, context, read, &mut files, notes)?;
+        bytes_read += files.get(&path).map_or(0, Vec::len);
+        if bytes_read > MOST_READ && index > 0 {
+            let message = format!("{path} is too large for so many edits: give the few that repair the bug");
+            return Err(refuse(Code::Size, message, ""));
+        }
+        if let Plan::Edit(edits) = &plan {
+            count += edits.len();
+        }
+        few(count)?;
         merge(&mut plans, path, plan)?;
     }
     let mut changed = result::Changed::default();
@@ -87,7 +93,7 @@ fn attempt(
                 notes.add(Code::Create);
                 let bytes = new_file(&lines);
                 let empty = Source::new(b"").expect("no bytes hold no NUL");
-                let file = File { path: &path, source: &empty, language: Language::of_path(&path) };
+                let file = File::new(&path, &empty);
                 let lines = variant::filled(&file, &(0..0), lines, notes)?;
                 choose::combine(&file, vec![Edit::plain(0..0, lines)], notes)?;
                 changed.create(path, bytes);
@@ -95,7 +101,7 @@ fn attempt(
             Plan::Edit(edits) => {
                 let bytes = &files[&path];
                 let source = text_of(bytes, &path)?;
-                let file = File { path: &path, source: &source, language: Language::of_path(&path) };
+                let file = File::new(&path, &source);
                 let combined = choose::combine(&file, edits, notes)?;
                 if source.has_long_ends() {
                     notes.add(Code::Eol);
@@ -165,7 +171,10 @@ fn plan(
                 Some(span)
             }
             None => {
-                let message = format!("LINES: {text} is not one range: write LINES: first-last, such as LINES: 12-14");
+                let message = format!(
+                    "LINES: {} is not one range: write LINES: first-last, such as LINES: 12-14",
+                    scan::start(text, 60)
+                );
                 return Err(refuse(Code::Range, message, ""));
             }
         },
@@ -203,7 +212,7 @@ fn plan(
         Target::Existing(path) => {
             let bytes = bytes_of(&path, context, read, files)?;
             let source = text_of(bytes, &path)?;
-            let file = File { path: &path, source: &source, language: Language::of_path(&path) };
+            let file = File::new(&path, &source);
             let plan = if deletes {
                 match span {
                     // With text the lines are meant, not the file, and nothing says where they are.
@@ -235,7 +244,7 @@ fn inserts(file: &File<'_>, span: Option<Span>, text: &[String], notes: &mut Not
     }
     let line = range.start + 1;
     let message = format!("an insertion replaces no lines: write LINES: after {line}, or LINES: before {line}");
-    Err(refuse(Code::RangeAmbiguous, message, excerpt::around(&file.source.texts(), range, 2, 10)))
+    Err(refuse(Code::RangeAmbiguous, message, excerpt::around(file.source.texts(), range, 2, 10)))
 }
 
 fn merge(plans: &mut BTreeMap<String, Plan>, path: String, plan: Plan) -> Result<(), Refusal> {

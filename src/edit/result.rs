@@ -9,6 +9,7 @@ use super::choose::Combined;
 use super::code::Code;
 use super::excerpt;
 use super::notes::refuse;
+use super::runs::is_within;
 use super::source::{Source, Splice};
 use super::types::{Change, Context, Proposal, Refusal};
 use crate::canon::{Blake3, FileMode, TreeEntry};
@@ -79,7 +80,7 @@ impl Changed {
         for file in self.files.values() {
             let source = file.before.as_deref().and_then(Source::new);
             if let (Some(source), Some(splice)) = (source, file.splices.first()) {
-                shown.push_str(&excerpt::around(&source.texts(), splice.range.clone(), 0, 10));
+                shown.push_str(&excerpt::around(source.texts(), splice.range.clone(), 0, 10));
             }
         }
         let shown = if shown.is_empty() { shown } else { format!("these lines read so already:\n{shown}") };
@@ -95,9 +96,12 @@ impl Changed {
         if self.files.len() > limits.files {
             return too_large(format!("{} files, at most {}", self.files.len(), limits.files));
         }
-        let lines: usize = self.files.values().map(File::changed_lines).sum();
-        if lines > limits.changed_lines {
-            return too_large(format!("{lines} lines, at most {}", limits.changed_lines));
+        let mut lines = 0;
+        for file in self.files.values() {
+            match file.changed_lines(limits.changed_lines) {
+                Some(more) if lines + more <= limits.changed_lines => lines += more,
+                _ => return too_large(format!("more than {} lines", limits.changed_lines)),
+            }
         }
         let new = |file: &File| match (&file.before, &file.after) {
             (None, Some(after)) => after.len(),
@@ -120,16 +124,37 @@ impl File {
         }
     }
 
-    fn changed_lines(&self) -> usize {
-        let empty = Vec::new();
-        let [before, after] = [&self.before, &self.after]
-            .map(|bytes| bytes.as_ref().unwrap_or(&empty).split(|b| *b == b'\n').collect::<Vec<_>>());
-        let changed = |op: &similar::DiffOp| match op {
-            similar::DiffOp::Equal { .. } => 0,
-            op => op.old_range().len().max(op.new_range().len()),
+    /// Counts the lines that are removed or added; `None` if they are more than `most`.
+    fn changed_lines(&self, most: usize) -> Option<usize> {
+        let Some(before) = self.before.as_ref().filter(|_| self.after.is_some()) else {
+            let lines = self.after.as_ref().map_or(0, |bytes| bytes.iter().filter(|byte| **byte == b'\n').count());
+            return Some(lines).filter(|lines| *lines <= most);
         };
-        capture_diff_slices(Algorithm::Myers, &before, &after).iter().map(changed).sum()
+        let plain = |line: &'_ [u8]| line.strip_suffix(b"\r").unwrap_or(line).to_vec();
+        let old: Vec<Vec<u8>> = before.split(|byte| *byte == b'\n').map(plain).collect();
+        let mut changed = 0;
+        for splice in &self.splices {
+            let new: Vec<Vec<u8>> = splice.new.iter().map(|line| plain(line.as_bytes())).collect();
+            changed += changed_between(&old[splice.range.clone()], &new, most)?;
+        }
+        Some(changed)
     }
+}
+
+/// Counts what differs between two texts; `None` if it is more than `most` lines, which is seen early.
+fn changed_between(old: &[Vec<u8>], new: &[Vec<u8>], most: usize) -> Option<usize> {
+    let head = old.iter().zip(new).take_while(|(old, new)| old == new).count();
+    let tail = old[head..].iter().rev().zip(new[head..].iter().rev()).take_while(|(old, new)| old == new).count();
+    let (old, new) = (&old[head..old.len() - tail], &new[head..new.len() - tail]);
+    // Each changed line is removed, added or both.
+    if old.len().abs_diff(new.len()) > most || !is_within(old, new, 2 * most) {
+        return None;
+    }
+    let changed = |op: &similar::DiffOp| match op {
+        similar::DiffOp::Equal { .. } => 0,
+        op => op.old_range().len().max(op.new_range().len()),
+    };
+    Some(capture_diff_slices(Algorithm::Myers, old, new).iter().map(changed).sum()).filter(|lines| *lines <= most)
 }
 
 fn without_blank_lines(bytes: &[u8]) -> Vec<&[u8]> {

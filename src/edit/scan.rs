@@ -7,6 +7,9 @@ use super::label::{self, Label};
 use super::notes::Notes;
 use super::reply::fence;
 
+/// Names and titles are shorter. What is longer is not copied to every edit that follows.
+const LONGEST: usize = 600;
+
 /// Whether a fence was announced as old or new text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FenceRole {
@@ -37,6 +40,8 @@ pub(super) struct Block {
     pub(super) reasoning: Option<String>,
     /// Lines behind the headers that are in no fence.
     pub(super) loose: Vec<String>,
+    /// Says whether any loose line is not blank.
+    pub(super) has_loose: bool,
     /// Says whether the loose text was announced as code.
     pub(super) is_code: bool,
     pub(super) fences: Vec<Fence>,
@@ -51,13 +56,19 @@ impl Block {
         !self.fences.is_empty() || self.is_code
     }
 
+    fn push_loose(&mut self, line: &str) {
+        self.has_loose |= !line.trim().is_empty();
+        self.loose.push(line.to_owned());
+    }
+
     fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
     /// Takes what was read before the first fence as more reasoning, if there was a line of it.
     fn end_reasoning(&mut self, notes: &mut Notes) {
-        if self.fences.is_empty() && !self.is_code && has_text(&self.loose) && self.reasoning.is_some() {
+        if self.fences.is_empty() && !self.is_code && self.has_loose && self.reasoning.is_some() {
+            self.has_loose = false;
             let more = std::mem::take(&mut self.loose).join("\n");
             let first = self.reasoning.take().unwrap_or_default();
             self.reasoning = Some(format!("{first}\n{}", more.trim_end()).trim_start().to_owned());
@@ -101,7 +112,7 @@ pub(super) fn scan(lines: &[String], notes: &mut Notes) -> Scan {
             }
             continue;
         }
-        let in_loose_code = current.as_ref().is_some_and(|block| block.fences.is_empty() && has_text(&block.loose));
+        let in_loose_code = current.as_ref().is_some_and(|block| block.fences.is_empty() && block.has_loose);
         // Text behind the reasoning is not yet known to be code; a label may still say where the code begins.
         let may_be_reasoning = current.as_ref().is_some_and(|block| block.reasoning.is_some() && !block.is_code);
         let label = label::parse(line).filter(|(label, rest)| {
@@ -111,10 +122,10 @@ pub(super) fn scan(lines: &[String], notes: &mut Notes) -> Scan {
         match label {
             Some((Label::File, path)) if !path.is_empty() => {
                 let block = current.get_or_insert_default();
-                if block.path.is_some() || block.has_body() || has_text(&block.loose) {
+                if block.path.is_some() || block.has_body() || block.has_loose {
                     push(&mut scan.blocks, current.take());
                 }
-                current.get_or_insert_default().path = Some(path.to_owned());
+                current.get_or_insert_default().path = Some(start(path, LONGEST).to_owned());
             }
             Some((Label::Lines, lines)) => {
                 next_of_same_file(&mut scan.blocks, &mut current, |block| block.lines.is_some());
@@ -135,12 +146,12 @@ pub(super) fn scan(lines: &[String], notes: &mut Notes) -> Scan {
             }
             Some((Label::Old, "")) if current.is_some() => role = FenceRole::Old,
             _ => match &mut current {
-                Some(block) => block.loose.push(line.clone()),
+                Some(block) => block.push_loose(line),
                 None => scan.prose.push(line.clone()),
             },
         }
         if !line.trim().is_empty() {
-            above.clone_from(line);
+            start(line, LONGEST).clone_into(&mut above);
         }
     }
     push(&mut scan.blocks, current);
@@ -148,6 +159,11 @@ pub(super) fn scan(lines: &[String], notes: &mut Notes) -> Scan {
         notes.add(Code::Prose);
     }
     scan
+}
+
+/// Returns the text, or what fits of it into so many bytes.
+pub(super) fn start(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
 }
 
 /// Says whether any line is not blank.
@@ -162,7 +178,7 @@ fn push(blocks: &mut Vec<Block>, block: Option<Block>) {
 /// Starts another edit of the same file when the header was given already, or text was.
 fn next_of_same_file(blocks: &mut Vec<Block>, current: &mut Option<Block>, is_given: impl Fn(&Block) -> bool) {
     let Some(block) = current else { return };
-    if is_given(block) || block.has_body() || has_text(&block.loose) {
+    if is_given(block) || block.has_body() || block.has_loose {
         let next = Block { path: block.path.clone(), ..Block::default() };
         push(blocks, current.replace(next));
     }

@@ -7,6 +7,9 @@ use super::reply::fence;
 use super::scan::{Block, Fence, FenceRole, Scan};
 use super::types::Context;
 
+/// Longer lines name no file.
+const LONGEST: usize = 600;
+
 /// Returns the edits of an answer in another shape; none if it has none.
 pub(super) fn blocks(lines: &[String], scan: &Scan, context: &Context<'_>, notes: &mut Notes) -> Vec<Block> {
     let found = search_replace(lines, context);
@@ -110,7 +113,7 @@ pub(super) fn only_shown(context: &Context<'_>) -> Option<String> {
 
 /// Finds a word with a file's ending in a line of at most a few words.
 fn path_in(line: &str) -> Option<String> {
-    if line.split_whitespace().count() > 6 {
+    if line.len() > LONGEST || line.split_whitespace().nth(6).is_some() {
         return None;
     }
     let is_path = |word: &&str| {

@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use similar::{Algorithm, DiffOp, capture_diff_slices};
+
+use super::runs::is_within;
 use super::types::Replaced;
 
 /// Lines of a file, without the byte order mark.
@@ -12,6 +15,7 @@ pub(super) struct Source<'a> {
     mark: &'a [u8],
     /// Content and line end of each line.
     lines: Vec<(&'a [u8], &'a [u8])>,
+    texts: Vec<Cow<'a, str>>,
     /// The line end that most lines have.
     eol: &'static str,
 }
@@ -47,7 +51,8 @@ impl<'a> Source<'a> {
             .collect();
         let long = lines.iter().filter(|(_, eol)| eol.len() == 2).count();
         let eol = if long * 2 > lines.len() { "\r\n" } else { "\n" };
-        Some(Self { bytes, mark, lines, eol })
+        let texts = lines.iter().map(|(content, _)| String::from_utf8_lossy(content)).collect();
+        Some(Self { bytes, mark, lines, texts, eol })
     }
 
     /// Returns the bytes of the whole file.
@@ -71,8 +76,8 @@ impl<'a> Source<'a> {
     }
 
     /// Returns the text of the line with this index, without its end; empty beyond the file.
-    pub(super) fn line(&self, index: usize) -> Cow<'a, str> {
-        self.lines.get(index).map_or(Cow::Borrowed(""), |(content, _)| String::from_utf8_lossy(content))
+    pub(super) fn line(&self, index: usize) -> &str {
+        self.texts.get(index).map_or("", AsRef::as_ref)
     }
 
     /// Says whether the line with this index is UTF-8.
@@ -81,18 +86,44 @@ impl<'a> Source<'a> {
     }
 
     /// Returns the text of all lines.
-    pub(super) fn texts(&self) -> Vec<Cow<'a, str>> {
-        (0..self.len()).map(|index| self.line(index)).collect()
+    pub(super) fn texts(&self) -> &[Cow<'a, str>] {
+        &self.texts
+    }
+
+    /// Returns what a splice really changes: a long text, such as a whole file, says most lines anew as they are.
+    ///
+    /// A text that differs in more than `most` lines stays one splice.
+    pub(super) fn minimal(&self, splice: &Splice, most: usize) -> Vec<Splice> {
+        let old: Vec<&[u8]> = self.lines[splice.range.clone()].iter().map(|(text, _)| *text).collect();
+        let new: Vec<&[u8]> = splice.new.iter().map(String::as_bytes).collect();
+        if !is_within(&old, &new, most) {
+            return vec![splice.clone()];
+        }
+        let mut found = Vec::new();
+        let (mut old_at, mut new_at) = (0, 0);
+        // Only the lengths are used: positions in the operations of `similar` can be off after it joins them.
+        for op in capture_diff_slices(Algorithm::Myers, &old, &new) {
+            let (removed, added) = (op.old_range().len(), op.new_range().len());
+            if !matches!(op, DiffOp::Equal { .. }) {
+                let start = splice.range.start + old_at;
+                let new = splice.new[new_at..new_at + added].to_vec();
+                found.push(Splice { range: start..start + removed, new });
+            }
+            (old_at, new_at) = (old_at + removed, new_at + added);
+        }
+        if found.is_empty() { vec![splice.clone()] } else { found }
     }
 
     /// Returns the file with the splices applied, which must be sorted and apart; `None` if they are not.
     ///
     /// Bytes outside the ranges stay, and so do lines at the ends of a range that the new text repeats. New lines end as
-    /// most lines of the file do, and the end of the file keeps or lacks its line end as before.
+    /// most lines of the file do; a new last line has a line end where the last one had one.
     pub(super) fn with(&self, splices: &[Splice]) -> Option<Vec<u8>> {
-        let mut lines: Vec<(Cow<'_, [u8]>, &[u8])> = Vec::with_capacity(self.lines.len());
+        // Text, line end, and whether the line is new.
+        let mut lines: Vec<(Cow<'_, [u8]>, &[u8], bool)> = Vec::with_capacity(self.lines.len());
         let eol = self.eol.as_bytes();
-        let kept = |range: Range<usize>| self.lines[range].iter().map(|(text, eol)| (Cow::Borrowed(*text), *eol));
+        let kept =
+            |range: Range<usize>| self.lines[range].iter().map(|(text, eol)| (Cow::Borrowed(*text), *eol, false));
         let mut next = 0;
         for splice in splices {
             let Range { start, end } = splice.range;
@@ -106,7 +137,7 @@ impl<'a> Source<'a> {
             let head = old.iter().zip(&new).take_while(same).count();
             let tail = old[head..].iter().rev().zip(new[head..].iter().rev()).take_while(same).count();
             lines.extend(kept(start..start + head));
-            lines.extend(new[head..new.len() - tail].iter().map(|text| (Cow::Owned(text.to_vec()), eol)));
+            lines.extend(new[head..new.len() - tail].iter().map(|text| (Cow::Owned(text.to_vec()), eol, true)));
             lines.extend(kept(end - tail..end));
             next = end;
         }
@@ -114,9 +145,10 @@ impl<'a> Source<'a> {
 
         let mut out = self.mark.to_vec();
         let last = lines.len().saturating_sub(1);
-        for (index, (text, end)) in lines.iter().enumerate() {
+        for (index, (text, end, is_new)) in lines.iter().enumerate() {
             out.extend_from_slice(text);
-            let is_bare = index == last && self.lacks_final_newline();
+            // A line that comes to be the last, since those behind it are gone, keeps its end.
+            let is_bare = index == last && self.lacks_final_newline() && (*is_new || end.is_empty());
             out.extend_from_slice(match (is_bare, end.is_empty()) {
                 (true, _) => b"",
                 (false, true) => eol,
@@ -155,10 +187,21 @@ mod tests {
         assert_eq!(spliced(b"a\nb", 2..2, &["c"]), "a\nb\nc");
         assert_eq!(spliced(b"a\nb", 0..1, &["A"]), "A\nb");
         assert_eq!(spliced(b"a\nb\n", 1..2, &[]), "a\n");
+        assert_eq!(spliced(b"a\nb", 1..2, &[]), "a\n");
         assert_eq!(spliced(b"", 0..0, &["a"]), "a\n");
         // A line that the new text repeats keeps its own line end.
         assert_eq!(spliced(b"a\r\nb\nc\n", 0..3, &["a", "B", "c"]), "a\r\nB\nc\n");
         assert!(Source::new(b"a\0b").is_none());
+    }
+
+    #[test]
+    fn a_whole_file_changes_only_the_lines_that_differ() {
+        let source = Source::new(b"a\r\nb\nc\r\nd\n").unwrap();
+        let splice = |range, new: &[&str]| Splice { range, new: new.iter().map(|line| (*line).to_owned()).collect() };
+        let minimal = source.minimal(&splice(0..4, &["A", "b", "c", "D"]), 10);
+        assert_eq!(minimal, [splice(0..1, &["A"]), splice(3..4, &["D"])]);
+        assert_eq!(source.with(&minimal).unwrap(), b"A\nb\nc\r\nD\n");
+        assert_eq!(source.minimal(&splice(0..4, &["A"]), 3).len(), 1);
     }
 
     proptest! {

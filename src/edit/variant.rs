@@ -1,17 +1,18 @@
 //! Ways to read one edit, in order: as written, then with what small models often get wrong put right. The syntax gate
 //! decides which.
 
+use std::cell::OnceCell;
 use std::ops::Range;
 
 use super::code::Code;
 use super::elide::{self, Filled};
 use super::excerpt;
-use super::indent::{self, Converted};
+use super::indent::{self, Converted, Unit};
 use super::notes::{Notes, refuse};
 use super::place;
 use super::source::{Source, Splice};
 use super::types::Refusal;
-use crate::syntax::Language;
+use crate::syntax::{Baseline, Definition, Gate, Language, balance, definitions};
 
 /// One way to read an edit, and the codes of what that changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub(super) struct Variant {
 /// An edit of an existing file with all ways to read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Edit {
+    /// The lines that the reply itself says are replaced; none where the text had to find its place.
+    pub(super) said: Range<usize>,
     /// The first one that passes the gate is taken.
     pub(super) ordered: Vec<Variant>,
     /// If none of those passes: taken if exactly one of these does.
@@ -34,8 +37,9 @@ pub(super) struct Edit {
 impl Edit {
     /// Makes an edit that can be read one way only.
     pub(super) fn plain(range: Range<usize>, new: Vec<String>) -> Self {
+        let said = range.clone();
         let ordered = vec![Variant { splice: Splice { range, new }, codes: Vec::new() }];
-        Self { ordered, single: Vec::new(), ambiguous: Code::RangeAmbiguous }
+        Self { said, ordered, single: Vec::new(), ambiguous: Code::RangeAmbiguous }
     }
 }
 
@@ -44,12 +48,38 @@ pub(super) struct File<'a> {
     pub(super) path: &'a str,
     pub(super) source: &'a Source<'a>,
     pub(super) language: Option<Language>,
+    definitions: OnceCell<Vec<Definition>>,
+    unit: OnceCell<Unit>,
+    baseline: Option<Baseline<'a>>,
+}
+
+impl<'a> File<'a> {
+    pub(super) fn new(path: &'a str, source: &'a Source<'a>) -> Self {
+        let language = Language::of_path(path);
+        let baseline = language.map(|language| Baseline::new(language, source.bytes()));
+        Self { path, source, language, definitions: OnceCell::new(), unit: OnceCell::new(), baseline }
+    }
+
+    /// Returns what the file defines.
+    pub(super) fn definitions(&self) -> &[Definition] {
+        let of = |language| definitions(language, self.source.bytes());
+        self.definitions.get_or_init(|| self.language.map(of).unwrap_or_default())
+    }
+
+    /// Asks the language's grammar what `after` breaks, or counts brackets where none is known.
+    pub(super) fn gate(&self, after: &[u8]) -> Gate {
+        match &self.baseline {
+            Some(baseline) => baseline.added(after),
+            None => balance(self.path, self.source.bytes(), after),
+        }
+    }
 }
 
 /// Returns the ways to read "replace these lines by this text".
 pub(super) fn edit(
     file: &File<'_>,
     range: Range<usize>,
+    said: Range<usize>,
     text: Vec<String>,
     notes: &mut Notes,
 ) -> Result<Edit, Refusal> {
@@ -57,7 +87,7 @@ pub(super) fn edit(
     known_characters(file, &range, &text)?;
     let text = filled(file, &range, text, notes)?;
     let mut range = range;
-    let redefined = file.language.and_then(|language| place::redefined(&range, &text, file.source, language));
+    let redefined = place::redefined(&range, &text, file);
     if let Some(wide) = redefined {
         notes.add(Code::SnapNode);
         range = wide;
@@ -67,7 +97,7 @@ pub(super) fn edit(
     }
     let ordered = ordered(file, &range, &text);
     let single = moved(file, &range, &text);
-    Ok(Edit { ordered, single, ambiguous: Code::RangeAmbiguous })
+    Ok(Edit { said, ordered, single, ambiguous: Code::RangeAmbiguous })
 }
 
 /// Refuses U+FFFD where it stands for bytes of the file that are no text: they would be lost.
@@ -83,7 +113,8 @@ fn known_characters(file: &File<'_>, range: &Range<usize>, text: &[String]) -> R
 
 fn tabbed(file: &File<'_>, range: &Range<usize>, text: Vec<String>, notes: &mut Notes) -> Result<Vec<String>, Refusal> {
     let lines = file.source.texts();
-    match indent::converted(&text, &lines, &lines[range.clone()]) {
+    let unit = file.unit.get_or_init(|| indent::unit(lines));
+    match indent::converted(&text, *unit, &lines[range.clone()]) {
         Converted::Same => Ok(text),
         Converted::Changed(text) => {
             notes.add(Code::Tabs);
@@ -143,7 +174,7 @@ fn indents(file: &File<'_>, range: &Range<usize>, text: &[String]) -> Vec<Vec<St
     let wanted = match indent::of_first(old) {
         Some(indent) => indent.to_owned(),
         // An insertion follows the line above it.
-        None => above.as_deref().map(indent::of).unwrap_or_default().to_owned(),
+        None => above.map(indent::of).unwrap_or_default().to_owned(),
     };
     let Some(given) = indent::of_first(text).filter(|given| *given != wanted) else { return Vec::new() };
     let mut found: Vec<Vec<String>> = indent::shifted(text, given, &wanted).into_iter().collect();

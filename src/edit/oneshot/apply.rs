@@ -1,11 +1,16 @@
 //! Hunks onto bytes, by the rules of the program that is to apply them.
 
+use std::cell::Cell;
+
 use super::super::code::Code;
 use super::super::source::Splice;
 use super::parse::{Hunk, Mark, Program};
 
 /// Lines of context at each end that `patch --fuzz=5` gives up at most.
 const FUZZ: usize = 5;
+
+/// Lines that are compared at most while the hunks of a file are looked for; beyond that they have no place.
+const PATIENCE: usize = 50_000_000;
 
 /// A file after its hunks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +48,7 @@ pub(super) fn apply(bytes: &[u8], hunks: &[Hunk], program: Program) -> Result<Ap
 /// only with more of its context given up.
 fn fits_backwards(bytes: &[u8], hunk: &Hunk) -> bool {
     let before: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
-    let fuzz = |hunk: &Hunk| patch(&before, hunk, 0, &mut 0).map(|(_, _, fuzz)| fuzz);
+    let fuzz = |hunk: &Hunk| patch(&before, hunk, 0, &mut 0, &Cell::new(PATIENCE)).map(|(_, _, fuzz)| fuzz);
     match (fuzz(hunk), fuzz(&reversed(hunk))) {
         (forwards, Some(backwards)) => forwards.is_none_or(|forwards| backwards < forwards),
         (_, None) => false,
@@ -54,12 +59,15 @@ fn in_order(bytes: &[u8], hunks: &[Hunk], program: Program) -> Result<Applied, S
     let before: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
     let mut codes = Vec::new();
     let mut places: Vec<Place> = Vec::new();
+    let patience = Cell::new(PATIENCE);
     // Lines before this one belong to earlier hunks; how far the last one was from where it said.
     let (mut frozen, mut shift) = (0, 0_isize);
     for (index, hunk) in hunks.iter().enumerate() {
         let found = match program {
-            Program::Git => git(&before, hunk, &places),
-            Program::Patch => patch(&before, hunk, frozen, &mut shift).map(|(place, codes, _)| (place, codes)),
+            Program::Git => git(&before, hunk, &places, &patience),
+            Program::Patch => {
+                patch(&before, hunk, frozen, &mut shift, &patience).map(|(place, codes, _)| (place, codes))
+            }
         };
         let Some((place, deviations)) = found else {
             return Err(format!("hunk {} has no place near line {}", index + 1, hunk.old_start));
@@ -121,7 +129,7 @@ fn reversed(hunk: &Hunk) -> Hunk {
 
 /// Finds a hunk as `git apply` does: all of its old lines, anywhere outside earlier hunks, the nearest place first; at
 /// the beginning of the file if it says line 1, at the end if it has no context there.
-fn git(before: &[&[u8]], hunk: &Hunk, earlier: &[Place]) -> Option<(Place, Vec<Code>)> {
+fn git(before: &[&[u8]], hunk: &Hunk, earlier: &[Place], patience: &Cell<usize>) -> Option<(Place, Vec<Code>)> {
     let old = side(hunk, Mark::New);
     // Git counts lines in the file as the earlier hunks leave it.
     let grown: isize = earlier.iter().map(|place| place.new.len() as isize - place.old as isize).sum();
@@ -138,9 +146,9 @@ fn git(before: &[&[u8]], hunk: &Hunk, earlier: &[Place]) -> Option<(Place, Vec<C
         if line < 0 || (at_beginning && line != 0) || (at_end && line + old.len() as isize != total) {
             return None;
         }
-        let start = in_file(line, old.len(), earlier)?;
+        let start = in_file(line, old.len(), earlier, patience)?;
         let found = before.get(start..start + old.len())?;
-        found.iter().zip(&old).all(|(found, old)| *found == old.as_slice()).then_some(start)
+        equal(found, &old, patience).then_some(start)
     };
     let reach = wanted.max(total - wanted);
     let around = (0..=reach).flat_map(|offset| [wanted + offset, wanted - offset]);
@@ -149,9 +157,18 @@ fn git(before: &[&[u8]], hunk: &Hunk, earlier: &[Place]) -> Option<(Place, Vec<C
     Some((Place { start, old: old.len(), new: side(hunk, Mark::Old) }, codes))
 }
 
+/// Compares lines while there is patience; each comparison costs some.
+fn equal(found: &[&[u8]], wanted: &[Vec<u8>], patience: &Cell<usize>) -> bool {
+    let same = found.iter().zip(wanted).take_while(|(found, wanted)| **found == wanted.as_slice()).count();
+    let left = patience.get().checked_sub(same + 1);
+    patience.set(left.unwrap_or(0));
+    left.is_some() && same == wanted.len()
+}
+
 /// Turns a line of the file as it is now into one of the file before; nothing inside an earlier hunk.
-fn in_file(line: isize, length: usize, earlier: &[Place]) -> Option<usize> {
+fn in_file(line: isize, length: usize, earlier: &[Place], patience: &Cell<usize>) -> Option<usize> {
     let mut shift = 0_isize;
+    patience.set(patience.get().checked_sub(earlier.len())?);
     for place in earlier {
         let start = place.start as isize + shift;
         let end = start + place.new.len() as isize;
@@ -168,7 +185,13 @@ fn in_file(line: isize, length: usize, earlier: &[Place]) -> Option<usize> {
 
 /// Finds a hunk as `patch` does: near where it says, moved as far as the hunk before was, giving up a line of context
 /// at each longer end after the other.
-fn patch(before: &[&[u8]], hunk: &Hunk, frozen: usize, shift: &mut isize) -> Option<(Place, Vec<Code>, usize)> {
+fn patch(
+    before: &[&[u8]],
+    hunk: &Hunk,
+    frozen: usize,
+    shift: &mut isize,
+    patience: &Cell<usize>,
+) -> Option<(Place, Vec<Code>, usize)> {
     let (old, new) = (side(hunk, Mark::New), side(hunk, Mark::Old));
     let [prefix, suffix] = context(hunk);
     let longest = prefix.max(suffix);
@@ -176,7 +199,9 @@ fn patch(before: &[&[u8]], hunk: &Hunk, frozen: usize, shift: &mut isize) -> Opt
     let said = hunk.old_start as isize + isize::from(old.is_empty());
     for fuzz in 0..=FUZZ.min(longest) {
         let [head, tail] = [prefix, suffix].map(|own| (fuzz + own) as isize - longest as isize);
-        let Some(start) = locate(before, &old, said + *shift, [head, tail], frozen, hunk.old_start) else { continue };
+        let Some(start) = locate(before, &old, said + *shift, [head, tail], frozen, hunk.old_start, patience) else {
+            continue;
+        };
         let deviation = start as isize + 1 - said;
         let mut codes = Vec::new();
         if deviation != 0 {
@@ -203,6 +228,7 @@ fn locate(
     [head, tail]: [isize; 2],
     frozen: usize,
     said: usize,
+    patience: &Cell<usize>,
 ) -> Option<usize> {
     if old.is_empty() {
         // Nothing to compare fits everywhere, behind the end too.
@@ -216,7 +242,7 @@ fn locate(
             return None;
         }
         let wanted = &old[cut[0]..old.len() - cut[1]];
-        before[first..last].iter().zip(wanted).all(|(found, old)| *found == old.as_slice()).then_some(start)
+        equal(&before[first..last], wanted, patience).then_some(start)
     };
     if head < 0 && said <= 1 {
         return fits(1).filter(|_| tail >= 0 || before.len() == old.len());
@@ -225,6 +251,8 @@ fn locate(
         return fits(before.len() as isize - old.len() as isize + 1);
     }
     let reach = guess.unsigned_abs() + before.len() + 1;
-    let around = (0..=reach as isize).flat_map(|offset| [guess + offset, guess - offset]);
+    // Whatever the hunk says, places outside the file need not be tried.
+    let first = (guess - before.len() as isize - 1).max(1 - guess).max(0);
+    let around = (first..=reach as isize).flat_map(|offset| [guess + offset, guess - offset]);
     around.filter(|line| *line >= 1).find_map(fits)
 }

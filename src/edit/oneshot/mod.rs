@@ -78,6 +78,12 @@ fn attempt(
             }
         };
         is_malformed = false;
+        let hunks = files.iter().map(|file| file.hunks.len()).sum::<usize>();
+        // Each hunk changes a line at least, and each costs a search.
+        if hunks > context.limits.changed_lines {
+            let message = format!("the diff has {hunks} hunks: change only what the repair needs");
+            return Err(refuse(Code::Size, message, ""));
+        }
         // What no answer may touch is refused for itself, whichever program would have done it.
         guard(&files, context)?;
         let mut own = Notes::default();
