@@ -17,9 +17,29 @@ use runproof::model::{self, Constraint, ConstraintFile, Identity, Limits, Model,
 use runproof::prompt::{self, Budget, Prompt};
 use tasks::Task;
 
-/// Context, reply limit and name of each form of prompt that is asked.
-const FORMS: [(&str, Format, u32, u32); 3] =
-    [("small", Format::Direct, 2048, 48), ("full", Format::Direct, 2560, 96), ("patch", Format::Patch, 2560, 128)];
+/// One form of prompt.
+struct Form {
+    name: &'static str,
+    format: Format,
+    budget: Budget,
+    /// Says whether the default skills are shown.
+    has_skills: bool,
+    /// Says whether an earlier attempt is told.
+    is_retry: bool,
+}
+
+const fn form(name: &'static str, format: Format, context_tokens: u32) -> Form {
+    let budget = Budget { context_tokens, reply_tokens: 256 };
+    Form { name, format, budget, has_skills: false, is_retry: false }
+}
+
+const FORMS: [Form; 5] = [
+    form("small", Format::Direct, 2048),
+    form("full", Format::Direct, 2816),
+    form("patch", Format::Patch, 2816),
+    Form { has_skills: true, ..form("skills", Format::Direct, 3584) },
+    Form { is_retry: true, ..form("retry", Format::Direct, 2816) },
+];
 
 /// What became of the replies of one form.
 #[derive(Default)]
@@ -34,35 +54,36 @@ fn main() {
     let options = options();
     let folder = PathBuf::from(options.get("out").map_or("benches/replies/out", String::as_str));
     std::fs::create_dir_all(&folder).unwrap();
-    let mut tasks = tasks::small();
-    if let (Some(instances), Some(repos)) = (options.get("instances"), options.get("repos")) {
-        tasks.extend(tasks::real(Path::new(instances), Path::new(repos)));
-    }
+    let real = match (options.get("instances"), options.get("repos")) {
+        (Some(instances), Some(repos)) => tasks::real(Path::new(instances), Path::new(repos)),
+        _ => Vec::new(),
+    };
+    let tasks = tasks::mixed(tasks::small(), real);
     let most = options.get("tasks").map_or(usize::MAX, |text| text.parse().unwrap());
+    let step = tasks.len().div_ceil(most).max(1);
     let (mut model, identity) = open(&options);
+    let skills = prompt::default_skills();
     let mut counts: BTreeMap<String, Count> = BTreeMap::new();
-    for (form, format, context_tokens, reply_tokens) in FORMS {
-        let step = tasks.len().div_ceil(most).max(1);
-        for task in tasks.iter().step_by(step) {
-            let budget = Budget { context_tokens, reply_tokens };
-            let Some(prompt) = prompt(task, format, budget) else {
-                println!("{form:<6} {:<40} no prompt: it does not fit", task.name);
+    for (index, task) in tasks.iter().step_by(step).enumerate() {
+        // The last two forms take turns: they cost most and tell least.
+        for form in FORMS.iter().take(3).chain(&FORMS[3 + index % 2..4 + index % 2]) {
+            let Some(prompt) = prompt(task, form, &skills) else {
+                println!("{:<6} {:<40} no prompt: it does not fit", form.name, task.name);
                 continue;
             };
             // The engine holds a reply to the form of direct edits, not to that of a diff.
-            let ways: &[bool] = if format == Format::Direct { &[true, false] } else { &[false] };
+            let ways: &[bool] = if form.format == Format::Direct { &[true, false] } else { &[false] };
             for &constrained in ways {
-                let reply = ask(model.as_mut(), &identity, &prompt, budget, constrained);
-                let read = read(task, format, &reply);
-                let key = format!("{form} {}", if constrained { "constrained" } else { "free" });
+                let key = format!("{} {}", form.name, if constrained { "constrained" } else { "free" });
+                let kept = folder.join(format!("{}-{}.reply", key.replace(' ', "-"), task.name));
+                let reply = ask(model.as_mut(), &identity, &prompt, form.budget, constrained, &kept);
+                let read = read(task, form.format, &reply);
                 let outcome = tally(counts.entry(key.clone()).or_default(), &read);
                 println!("{key:<18} {:<40} {outcome}", task.name);
-                let number: usize = counts.values().map(|count| count.replies).sum();
-                let name = format!("{number:03}-{}-{}.txt", key.replace(' ', "-"), task.name);
                 let patch = read.as_ref().map(|proposal| diff(task, proposal)).unwrap_or_default();
                 let asked = &prompt.messages.last().unwrap().content;
                 let text = format!("{outcome}\n=== asked\n{asked}\n=== reply\n{}\n=== diff\n{patch}", reply.text);
-                std::fs::write(folder.join(name), text).unwrap();
+                std::fs::write(kept.with_extension("txt"), text).unwrap();
             }
         }
     }
@@ -100,22 +121,32 @@ fn open(options: &BTreeMap<String, String>) -> (Box<dyn Model>, Identity) {
     (model, Identity::from_bytes(&identity).unwrap())
 }
 
-fn prompt(task: &Task, format: Format, budget: Budget) -> Option<Prompt> {
+fn prompt(task: &Task, form: &Form, skills: &[prompt::Skill]) -> Option<Prompt> {
     let files = [(task.path.clone(), task.text.clone())];
+    let outcome = "the tests failed as before".to_owned();
+    let earlier = prompt::AttemptNote { number: 1, outcome, ..prompt::AttemptNote::default() };
     let input = prompt::Input {
         instance: &task.instance,
         files: &files,
-        feedback: &[],
+        feedback: if form.is_retry { std::slice::from_ref(&earlier) } else { &[] },
         failing: &task.failing,
         protected: &|_| false,
-        skills: &[],
-        format,
-        budget,
+        skills: if form.has_skills { skills } else { &[] },
+        format: form.format,
+        budget: form.budget,
     };
     prompt::build(&input).ok()
 }
 
-fn ask(model: &mut dyn Model, identity: &Identity, prompt: &Prompt, budget: Budget, constrained: bool) -> Reply {
+/// Returns the reply that is kept in a file, or asks for one and keeps it: the same request is asked once.
+fn ask(
+    model: &mut dyn Model,
+    identity: &Identity,
+    prompt: &Prompt,
+    budget: Budget,
+    constrained: bool,
+    kept: &Path,
+) -> Reply {
     let files = prompt.constraint.iter().map(|(path, lines)| ConstraintFile { path: path.clone(), lines: *lines });
     let request = Request {
         model: identity.clone(),
@@ -124,8 +155,14 @@ fn ask(model: &mut dyn Model, identity: &Identity, prompt: &Prompt, budget: Budg
         limits: Limits { context_tokens: budget.context_tokens, max_tokens: budget.reply_tokens },
         constraint: constrained.then(|| Constraint { files: files.collect() }),
     };
-    let answer = model.call(&request, &mut |_| {}).unwrap();
-    let canonical = model::normalise(&request, &answer.sent, &answer.raw).unwrap();
+    let head = format!("{}\n", Blake3::of(&request.to_bytes()));
+    let known = std::fs::read(kept).ok().and_then(|bytes| bytes.strip_prefix(head.as_bytes()).map(<[u8]>::to_vec));
+    let canonical = known.unwrap_or_else(|| {
+        let answer = model.call(&request, &mut |_| {}).unwrap();
+        let canonical = model::normalise(&request, &answer.sent, &answer.raw).unwrap();
+        std::fs::write(kept, [head.as_bytes(), &canonical].concat()).unwrap();
+        canonical
+    });
     Reply::from_bytes(&canonical).unwrap()
 }
 

@@ -95,6 +95,19 @@ pub(crate) fn real(instances: &Path, repos: &Path) -> Vec<Task> {
     tasks
 }
 
+/// Returns the tasks of both kinds in turns, so that a search that ends early has seen both.
+pub(crate) fn mixed(small: Vec<Task>, real: Vec<Task>) -> Vec<Task> {
+    let (mut small, mut real) = (small.into_iter(), real.into_iter());
+    let mut mixed = Vec::new();
+    loop {
+        let before = mixed.len();
+        mixed.extend(small.next().into_iter().chain(real.next()));
+        if mixed.len() == before {
+            return mixed;
+        }
+    }
+}
+
 fn instance(id: &str, problem_statement: String) -> Instance {
     Instance {
         id: id.to_owned(),
