@@ -1,7 +1,8 @@
 //! Runs both gates on real instances with their known fix: red before it, green after it, the same canonical log twice.
 //!
 //! `cargo run --example gates -- INSTANCES.jsonl --repos DIR --env DIR [--id ID]… [--level LEVEL] [--twice]`, after
-//! `runproof prepare INSTANCES.jsonl --env DIR`. Instances whose clone or environment is missing are named as skipped.
+//! `runproof prepare INSTANCES.jsonl --env DIR`. `GATES_LOGS=DIR` keeps the logs, and `--from DIR` judges those kept there
+//! once more without running anything. Instances whose clone or environment is missing are named as skipped.
 //! Exit 1 if a gate does not say what it should, or if nothing was run.
 #![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "an example is its own command line")]
 
@@ -23,6 +24,7 @@ struct Options {
     ids: Vec<String>,
     level: Option<String>,
     twice: bool,
+    from: Option<PathBuf>,
 }
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -55,6 +57,17 @@ fn check_all() -> Outcome<bool> {
         if !options.ids.is_empty() && !options.ids.contains(&instance.id) {
             continue;
         }
+        if let Some(folder) = &options.from {
+            match judge_kept(folder, &instance) {
+                Ok(true) => sound += 1,
+                Ok(false) => wrong += 1,
+                Err(error) => {
+                    println!("{}: SKIPPED: {error}", instance.id);
+                    skipped += 1;
+                }
+            }
+            continue;
+        }
         let at = scratch.path().join("worktree");
         match check(&git, &repos, &environments, &sandbox, &instance, &at, options.twice) {
             Ok(Some(true)) => sound += 1,
@@ -69,6 +82,31 @@ fn check_all() -> Outcome<bool> {
     }
     println!("{sound} sound, {wrong} wrong, {skipped} SKIPPED");
     Ok(wrong == 0 && sound > 0)
+}
+
+/// Judges the canonical logs of an earlier run.
+fn judge_kept(folder: &Path, instance: &Instance) -> Outcome<bool> {
+    let command = instance.test_command.as_deref().unwrap_or_default();
+    let repo = match &instance.repository {
+        Repository::Named(repo) => repo.as_str(),
+        _ => "",
+    };
+    let reader = Reader::choose(instance.log_parser.as_deref(), command, repo, !instance.fail_to_pass.is_empty())?;
+    let kept = |stage: &str| -> Outcome<TestReport> {
+        let log = std::fs::read(folder.join(format!("{}.{stage}.canonical", instance.id)))?;
+        Ok(report(reader, &log))
+    };
+    let (before, after) = (kept("red")?, kept("green")?);
+    let expected =
+        Expected::Lists { fail_to_pass: instance.fail_to_pass.clone(), pass_to_pass: instance.pass_to_pass.clone() };
+    let (is_red, is_green) = (red(&expected, from_ref(&before)), green(&expected, from_ref(&before), &after));
+    let sound = is_red.valid && is_green.passed && is_red.broken.is_empty();
+    let folded = after.folded(instance.fail_to_pass.iter().chain(&instance.pass_to_pass));
+    println!("{}: sound {sound}, {} names folded", instance.id, folded.len());
+    if !sound {
+        println!("  {is_red:?}\n  {is_green:?}");
+    }
+    Ok(sound)
 }
 
 fn check(
@@ -179,6 +217,7 @@ fn options() -> Outcome<Options> {
         ids: Vec::new(),
         level: None,
         twice: false,
+        from: None,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -188,6 +227,7 @@ fn options() -> Outcome<Options> {
             "--env" => options.env = value()?.into(),
             "--id" => options.ids.push(value()?),
             "--level" => options.level = Some(value()?),
+            "--from" => options.from = Some(value()?.into()),
             "--twice" => options.twice = true,
             file => options.instances = file.into(),
         }

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import types
@@ -53,10 +54,25 @@ def ours(name, paths, flags=()):
     return [json.loads(line)["map"] for line in lines if line]
 
 
+def unfold(mine, theirs):
+    """Gives names in which the normaliser put `<word>` for a port or a temporary name back their own, and counts them."""
+    names = {}
+    for name in mine.keys() - theirs.keys():
+        pattern = re.compile(".+".join(map(re.escape, re.split("<[a-z]+>", name))))
+        own = [other for other in theirs.keys() - mine.keys() if pattern.fullmatch(other)]
+        if len(own) == 1:
+            names[name] = own[0]
+    return {names.get(name, name): status for name, status in mine.items()}, len(names)
+
+
 def compare(functions, name, paths, flags=()):
     differing = 0
     for path, mine in zip(paths, ours(name, paths, flags), strict=True):
         theirs = harness(functions["parse_log_" + name], path)
+        if flags:
+            mine, changed = unfold(mine, theirs)
+            if changed:
+                print(f"{path.name}: {changed} names are found under their normalised form")
         if mine != theirs:
             differing += 1
             print(f"{name} {path}: {sorted(set(theirs.items()) ^ set(mine.items()))[:8]}")
