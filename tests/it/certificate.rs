@@ -77,6 +77,20 @@ fn k05_another_certificate_is_not_overwritten_and_a_link_is_not_followed() {
     assert_eq!(fs::read(env.work().join("other")).unwrap(), b"x");
 }
 
+#[test]
+fn a_certificate_that_cannot_be_written_completely_is_not_there() {
+    let env = certified();
+    fs::remove_file(env.work().join("c.json")).unwrap();
+    // The system ends the program in the middle of the file: more than 512 bytes are too many.
+    let program = env!("CARGO_BIN_EXE_runproof");
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "ulimit -f 1; exec \"$0\" certify --key k -o c.json", program]).current_dir(env.work());
+    assert_ne!(env.finish(&mut command).code, 0);
+    assert!(!env.work().join("c.json").exists());
+    env.run(&["certify", "--key", "k", "-o", "c.json"]).sound();
+    assert_eq!(verify(&env, &["--evidence", "evidence"]).code, 0);
+}
+
 fn certify_code(env: &TestEnv, key: &str) -> (i32, String) {
     let output = env.run(&["certify", "--key", key, "-o", "e.json"]);
     assert_eq!(output.code == 0, env.work().join("e.json").exists());

@@ -315,6 +315,17 @@ fn signatures(maker: &mut Maker) {
         1,
         "untrusted",
     );
+    let seed = Sha256::of(b"runproof test key ci");
+    let signing = ed25519_dalek::SigningKey::from_bytes(seed.as_bytes());
+    let hashed = <sha2::Sha512 as sha2::Digest>::new_with_prefix(&message);
+    let prehashed = signing.sign_prehashed(hashed, None).unwrap().to_bytes();
+    maker.add(
+        "S16_prehash",
+        "a signature of the prehash variant, Ed25519ph",
+        with(json!([{"keyid": "", "sig": base64(&prehashed)}])),
+        1,
+        "untrusted",
+    );
 }
 
 fn statements(maker: &mut Maker) {
