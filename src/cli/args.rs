@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgMatches, Args, Parser, Subcommand};
 
 use super::{Exit, Failure, Ui};
 
@@ -14,6 +14,16 @@ pub struct Cli {
     pub(crate) global: Global,
     #[command(subcommand)]
     verb: Verb,
+}
+
+impl Cli {
+    /// Weighs where the values come from, which the parsed options do not tell: an option counts for more than the
+    /// environment, and that for more than the configuration.
+    pub(super) fn settle(&mut self, matches: &ArgMatches) {
+        if let (Verb::Solve(args), Some((_, matches))) = (&mut self.verb, matches.subcommand()) {
+            args.settle(matches);
+        }
+    }
 }
 
 /// Options of every verb.

@@ -1,7 +1,11 @@
 //! From `--arm`, `--attempts`, `--skills` and `--fallback` to one configuration without contradictions.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
+
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::{Arg, Command};
 
 use crate::edit::Format;
 use crate::prompt::{LONGEST_SKILL, MOST_SKILLS, Skill, default_skills};
@@ -15,7 +19,7 @@ const ATTEMPTS: u32 = 6;
 /// Attempts that the first model has before the fallback takes over, where nothing is said.
 const FALLBACK_AFTER: u32 = 3;
 /// The word for the skills that come with the program.
-const DEFAULT: &str = "default";
+pub(super) const DEFAULT_SKILLS: &str = "default";
 
 /// What the command line says about the configuration.
 pub(super) struct Asked<'a> {
@@ -24,6 +28,23 @@ pub(super) struct Asked<'a> {
     pub(super) fallback: Option<&'a str>,
     pub(super) fallback_after: Option<u32>,
     pub(super) skills: Option<&'a str>,
+}
+
+/// Reads the name of an arm, and tells shells which there are.
+#[derive(Debug, Clone)]
+pub(super) struct ArmParser;
+
+impl TypedValueParser for ArmParser {
+    type Value = Arm;
+
+    fn parse_ref(&self, command: &Command, argument: Option<&Arg>, value: &OsStr) -> Result<Arm, clap::Error> {
+        let parse: fn(&str) -> Result<Arm, String> = parse_arm;
+        parse.parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(Arm::NAMED.into_iter().map(|arm| PossibleValue::new(arm.to_string()))))
+    }
 }
 
 /// Reads the name of an arm.
@@ -53,7 +74,7 @@ pub(super) fn configuration(asked: &Asked<'_>) -> Result<(Arm, Option<Fallback>,
         None => None,
         Some(text) => Some(fallback(text, arm.attempts, asked.fallback_after)?),
     };
-    let skills = if arm.skills { skills(asked.skills.unwrap_or(DEFAULT))? } else { Vec::new() };
+    let skills = if arm.skills { skills(asked.skills.unwrap_or(DEFAULT_SKILLS))? } else { Vec::new() };
     Ok((arm, fallback, skills))
 }
 
@@ -65,7 +86,10 @@ fn usage(text: String, hint: &str) -> Failure {
 fn check(arm: Arm, asked: &Asked<'_>) -> Result<(), Failure> {
     if let Some(attempts) = asked.attempts.filter(|attempts| *attempts != arm.attempts) {
         let text = format!("the arm {arm} has {} attempts, --attempts says {attempts}", arm.attempts);
-        return Err(usage(text, "leave out --attempts, or leave out --arm and set everything yourself"));
+        return Err(usage(
+            text,
+            "leave out one of the two (with RUNPROOF_ATTEMPTS, RUNPROOF_ARM and runproof.toml), or take another arm",
+        ));
     }
     match (arm.fallback, asked.fallback) {
         (true, None) => {
@@ -95,7 +119,7 @@ fn fallback(text: &str, attempts: u32, after: Option<u32>) -> Result<Fallback, F
 
 /// Reads the skills of a folder in the order of their names.
 fn skills(folder: &str) -> Result<Vec<Skill>, Failure> {
-    if folder == DEFAULT {
+    if folder == DEFAULT_SKILLS {
         return Ok(default_skills());
     }
     let cannot = |path: &Path, error: &dyn std::fmt::Display| {

@@ -9,6 +9,10 @@ use std::path::{Path, PathBuf};
 use clap::Command;
 use serde::Deserialize;
 
+use crate::edit::distance;
+use crate::solve::Arm;
+
+use super::arms::{DEFAULT_SKILLS, parse_arm};
 use super::solve::TestsChoice;
 use super::workbench::SandboxChoice;
 use super::{Failure, FailureKind, Host};
@@ -25,6 +29,8 @@ struct Config {
     model: Option<String>,
     base_url: Option<String>,
     threads: Option<usize>,
+    arm: Option<ArmName>,
+    skills: Option<String>,
     fallback: Option<String>,
     fallback_after: Option<u32>,
     attempts: Option<Whole<1, 100>>,
@@ -43,6 +49,19 @@ struct Config {
     sandbox: Option<SandboxChoice>,
     store: Option<PathBuf>,
     results: Option<PathBuf>,
+}
+
+/// The name of an arm.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+struct ArmName(Arm);
+
+impl TryFrom<String> for ArmName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        parse_arm(&name).map(Self).map_err(|arms| format!("unknown arm {name:?}, {arms}"))
+    }
 }
 
 /// A whole number in the bounds of its option.
@@ -97,6 +116,13 @@ fn read(text: &str, path: &Path) -> Result<Config, Failure> {
             let failure = Failure::new(FailureKind::Malformed, format!("{place}: {reason}"));
             return failure.hint("keys come only from OPENAI_API_KEY or ANTHROPIC_API_KEY, or a file named with _FILE");
         }
+        if let Some((key, keys)) = unknown_key(error.message()) {
+            let failure = Failure::new(FailureKind::Malformed, format!("{place}: unknown key `{key}`: {line}"));
+            let close = keys.into_iter().map(|known| (distance(&key.to_lowercase(), known), known)).min();
+            let close = close.filter(|(distance, known)| *distance <= known.len().div_ceil(2));
+            let meant = close.map_or_else(String::new, |(_, known)| format!("did you mean `{known}`? "));
+            return failure.hint(format!("{meant}docs/configuration.md lists every key"));
+        }
         let failure = Failure::new(FailureKind::Malformed, format!("{place}: {reason}: {line}"));
         failure.hint("docs/configuration.md lists every key")
     })?;
@@ -108,6 +134,12 @@ fn read(text: &str, path: &Path) -> Result<Config, Failure> {
     Ok(config)
 }
 
+/// Returns the key that is none, and those that are, from the words of the reader of TOML.
+fn unknown_key(message: &str) -> Option<(&str, Vec<&str>)> {
+    let mut names = message.strip_prefix("unknown field `")?.split('`').step_by(2);
+    Some((names.next()?, names.filter(|name| !name.is_empty()).collect()))
+}
+
 /// Refuses what a file in a foreign working folder could do harm with.
 fn check_trust(config: &Config, path: &Path) -> Result<(), Failure> {
     let refused = |what: &str| {
@@ -115,6 +147,10 @@ fn check_trust(config: &Config, path: &Path) -> Result<(), Failure> {
         let hint = format!("if you trust the file, give --config {}, or set RUNPROOF_CONFIG", path.display());
         Err(Failure::new(FailureKind::Usage, message).hint(hint))
     };
+    let folder = path.parent().unwrap_or(Path::new(""));
+    if config.skills.as_ref().is_some_and(|skills| skills != DEFAULT_SKILLS && leaves(folder, skills)) {
+        return refused("a folder of skills elsewhere");
+    }
     if matches!(config.sandbox, Some(SandboxChoice::None)) {
         return refused("sandbox = \"none\"");
     }
@@ -123,6 +159,15 @@ fn check_trust(config: &Config, path: &Path) -> Result<(), Failure> {
         return refused(&format!("base_url, where {key} would be sent,"));
     }
     Ok(())
+}
+
+/// Says whether the folder `skills`, or a file in it, lies outside of `folder`; what is not there leaves nothing.
+fn leaves(folder: &Path, skills: &str) -> bool {
+    let Ok(home) = Path::new(".").join(folder).canonicalize() else { return true };
+    let is_out = |path: &Path| path.canonicalize().is_ok_and(|real| !real.starts_with(&home));
+    let skills = folder.join(skills);
+    let files = std::fs::read_dir(&skills).into_iter().flatten().flatten();
+    is_out(&skills) || files.map(|entry| entry.path()).any(|path| is_out(&path))
 }
 
 impl Config {
@@ -134,6 +179,9 @@ impl Config {
         put("model", self.model);
         put("base_url", self.base_url);
         put("threads", self.threads.map(|n| n.to_string()));
+        put("arm", self.arm.map(|name| name.0.to_string()));
+        let is_default = |skills: &String| skills == DEFAULT_SKILLS;
+        put("skills", self.skills.map(|skills| if is_default(&skills) { skills } else { path(skills.into()) }));
         put("fallback", self.fallback);
         put("fallback_after", self.fallback_after.map(|n| n.to_string()));
         put("attempts", self.attempts.map(|n| n.0.to_string()));
@@ -208,7 +256,13 @@ mod tests {
             format!("{} / {}", failure.message, failure.hint.unwrap_or_default())
         };
         let unknown = message("model = \"scripted:x\"\nmodell = \"y\"\n");
-        assert!(unknown.contains("runproof.toml:2: unknown field `modell`") && unknown.contains("modell = \"y\""));
+        assert!(
+            unknown.contains("runproof.toml:2: unknown key `modell`: modell = \"y\" / did you mean `model`?"),
+            "{unknown}"
+        );
+        assert!(message("red-runs = 1\n").contains("did you mean `red_runs`?"));
+        assert!(!message("colour_of_the_sky = 1\n").contains("did you mean"));
+        assert!(message("arm = \"direct-9\"\n").contains("the arms are patch, direct-1"));
         assert!(message("attempts = 0\n").contains("0 is not from 1 to 100"));
         assert!(message("tests = \"all\"\n").contains("runproof.toml:1"));
         for secret in ["openai_api_key = \"sk-123\"\n", "base_url = \"http://me:sk-123@host\"\n"] {

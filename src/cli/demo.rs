@@ -78,7 +78,8 @@ struct Shown {
 }
 
 pub(crate) fn demo(args: &DemoArgs, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
-    let models = ModelArgs { model: Some(args.model.clone()), base_url: args.base_url.clone(), threads: args.threads };
+    let (model, base_url) = (Some(args.model.clone()), args.base_url.clone());
+    let models = ModelArgs { model, base_url, threads: args.threads, named: true };
     let name = models.name()?;
     if name.provider == Provider::Embedded {
         super::model::ensure(&name.model, ui)?;

@@ -73,6 +73,9 @@ impl From<WorkspaceError> for Failure {
             WorkspaceError::NotARepository(_) => {
                 Some("name a git repository (`git init && git add -A && git commit` makes one), or a folder of clones")
             }
+            WorkspaceError::NoWorkTree(_) => {
+                Some("name a clone of it that has its files (`git clone`); only instances of a file take bare ones")
+            }
             WorkspaceError::NotTheTop { .. } => {
                 Some("name its top folder with --repo, and begin the test command with `cd FOLDER &&`")
             }
@@ -82,8 +85,16 @@ impl From<WorkspaceError> for Failure {
             WorkspaceError::Dirty { .. } => {
                 Some("commit or stash the changes, or leave them out on purpose by naming a base commit (--base HEAD)")
             }
-            WorkspaceError::NotUtf8(_) => Some("files whose names are not UTF-8 are not supported"),
+            WorkspaceError::NotUtf8(_) => {
+                Some("files whose names are not UTF-8 are not supported: rename it and commit that")
+            }
+            WorkspaceError::UnsafePath(_) => {
+                Some("names with a backslash, or that some system takes for .git, are not supported: rename it")
+            }
             WorkspaceError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => Some(FREE),
+            WorkspaceError::Git { message, .. } if message.ends_with(" missing") => {
+                Some("fetch what the clone left out (`git fetch --refetch --no-filter`), or clone it whole")
+            }
             WorkspaceError::Git { .. } => Some("see what git says; check free space and permissions beside the store"),
             _ => None,
         };

@@ -34,6 +34,7 @@ mod progress;
 mod reexecute;
 mod replay;
 mod runs;
+mod settle;
 mod show;
 mod solve;
 mod store;
@@ -64,7 +65,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     // Only what is understood without the file says where the file is.
     let cli = match config::with_defaults(Cli::command(), cli.global.config.as_deref()) {
-        Ok(command) => command.try_get_matches_from(&arguments).and_then(|matches| Cli::from_arg_matches(&matches)),
+        Ok(command) => command.try_get_matches_from(&arguments).and_then(|matches| {
+            let mut cli = Cli::from_arg_matches(&matches)?;
+            cli.settle(&matches);
+            Ok(cli)
+        }),
         Err(failure) => return Ui::new(&cli.global).fail(&failure).into(),
     };
     let cli = match cli {

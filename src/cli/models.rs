@@ -23,6 +23,9 @@ pub(crate) struct ModelArgs {
     /// Threads of the embedded engine; they change no bit of what it answers.
     #[arg(long, value_name = "N", env = "RUNPROOF_THREADS")]
     pub(crate) threads: Option<usize>,
+    /// Whether the command line itself names the model, and not the environment or the configuration.
+    #[arg(skip)]
+    pub(crate) named: bool,
 }
 
 impl ModelArgs {
@@ -31,17 +34,37 @@ impl ModelArgs {
         parse(self.model.as_deref().unwrap_or(DEFAULT))
     }
 
-    /// Returns the model named on the command line, where one is; a resumed run's otherwise.
+    /// Returns the recorded model of a run that goes on.
     ///
-    /// The recorded name holds no path, so a script or weights file has to be named again.
-    pub(crate) fn name_or(&self, recorded: &str) -> Result<ModelName, Failure> {
-        parse(self.model.as_deref().unwrap_or(recorded))
+    /// The recorded name holds no path, so a script or weights file may be named again, by whatever way.
+    pub(crate) fn recorded(&self, recorded: &str) -> Result<ModelName, Failure> {
+        recorded_or_same(self.model.as_deref(), self.named, recorded, "--model")
     }
 
     /// Returns the same options for a fallback, which is usually on another server.
     pub(crate) fn for_fallback(&self) -> Self {
         Self { base_url: None, ..self.clone() }
     }
+}
+
+/// Returns `given` where it is the model `recorded`, else the recorded one; to ask for another one is a mistake.
+pub(crate) fn recorded_or_same(
+    given: Option<&str>,
+    named: bool,
+    recorded: &str,
+    option: &str,
+) -> Result<ModelName, Failure> {
+    if let Some(given) = given.map(parse).transpose()? {
+        if given.portable() == recorded {
+            return Ok(given);
+        }
+        if named {
+            let text = format!("the run was begun with the model {recorded}, not {}", given.portable());
+            let hint = format!("leave out {option}, or begin a run of its own with it");
+            return Err(Failure::new(FailureKind::Usage, text).hint(hint));
+        }
+    }
+    parse(recorded)
 }
 
 pub(crate) fn parse(text: &str) -> Result<ModelName, Failure> {

@@ -103,12 +103,19 @@ impl OwnArgs {
         }
         let here = Host::working_folder()?;
         let command = if here == *top {
-            format!("git apply {}", patch.display())
+            format!("git apply {}", quoted(patch))
         } else {
-            format!("git -C {} apply {}", top.display(), here.join(patch).display())
+            format!("git -C {} apply {}", quoted(top), quoted(&here.join(patch)))
         };
         Ok(format!("{}  (`{command}`)", patch.display()))
     }
+}
+
+/// Returns a path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+@%:,=".contains(c);
+    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 /// Says anew where the repository of a recorded task lies, since a record knows no path; its folders must be the same.
@@ -178,4 +185,15 @@ fn read_issue(text: &str) -> Result<String, Failure> {
         return Err(failure.hint("name a file, or give the issue's text in quotes"));
     }
     Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_is_shown_can_be_pasted() {
+        assert_eq!(quoted(Path::new("/a/b-c.diff")), "/a/b-c.diff");
+        assert_eq!(quoted(Path::new("/a b/it's $x")), "'/a b/it'\\''s $x'");
+    }
 }

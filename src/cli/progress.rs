@@ -15,12 +15,22 @@ pub(crate) struct Watcher<'a> {
     phase_began_us: u64,
     first_token_us: Option<u64>,
     label: String,
+    /// How fast the reply of this phase comes, once that can be said.
+    rate: String,
 }
 
 impl<'a> Watcher<'a> {
     pub(crate) fn new(instance: &str, ui: &'a Ui) -> Self {
         let instance = instance.to_owned();
-        Self { ui, instance, spinner: ui.spinner(), phase_began_us: 0, first_token_us: None, label: String::new() }
+        Self {
+            ui,
+            instance,
+            spinner: ui.spinner(),
+            phase_began_us: 0,
+            first_token_us: None,
+            label: String::new(),
+            rate: String::new(),
+        }
     }
 
     pub(crate) fn step(&mut self, step: Step) {
@@ -28,6 +38,7 @@ impl<'a> Watcher<'a> {
             Step::Began(phase, attempt) => {
                 self.phase_began_us = Host::now_us();
                 self.first_token_us = None;
+                self.rate.clear();
                 self.label = label(&self.instance, phase, attempt);
                 self.spinner.set_message(self.label.clone());
             }
@@ -36,7 +47,10 @@ impl<'a> Watcher<'a> {
                 let seconds = Host::now_us().saturating_sub(self.phase_began_us) as f64 / 1e6;
                 let label = label(&self.instance, phase, attempt);
                 let line = printable(summary.lines().next().unwrap_or_default());
-                let line: String = line.chars().take(160).collect();
+                let mut line: String = line.chars().take(160).collect();
+                if phase == Phase::Reply && !self.rate.is_empty() {
+                    line = format!("{line} {}", self.rate).trim_start().to_owned();
+                }
                 self.spinner.suspend(|| self.ui.say(format_args!("{label}  {seconds:.1} s  {line}")));
             }
         }
@@ -47,13 +61,11 @@ impl<'a> Watcher<'a> {
         let first = *self.first_token_us.get_or_insert(now);
         let seconds = now.saturating_sub(first) as f64 / 1e6;
         // The first token ends the wait for the prompt; the rate counts from there.
-        let rate = if reply > 1 && seconds > 0.0 {
-            format!(" {:.1} tokens/s", f64::from(reply - 1) / seconds)
-        } else {
-            String::new()
-        };
+        if reply > 1 && seconds > 0.0 {
+            self.rate = format!("{:.1} tokens/s", f64::from(reply - 1) / seconds);
+        }
         let prompt = prompt.map_or_else(String::new, |prompt| format!(" prompt {prompt}"));
-        self.spinner.set_message(format!("{} {reply} tokens{prompt}{rate}", self.label));
+        self.spinner.set_message(format!("{} {reply} tokens {}{prompt}", self.label, self.rate));
     }
 
     pub(crate) fn finish(&self) {

@@ -39,6 +39,11 @@ pub(crate) struct ShowArgs {
     json: bool,
 }
 
+/// Lists of tests in a verdict, and what they mean.
+const LISTS: [(&str, &str); 2] = [
+    ("flaky", "flaky tests: they pass and fail on the same tree, and are not held against an answer"),
+    ("broken", "broken tests: they should pass before any edit, and do not"),
+];
 /// Lines of a body that are shown without `--full`.
 const LINES: usize = 40;
 
@@ -113,7 +118,7 @@ fn telling(kind: &str) -> bool {
 }
 
 fn print_event(args: &ShowArgs, store: &Store, row: &RunRow, event: &StoredEvent, ui: &mut Ui) -> Result<(), Failure> {
-    let data: Value = serde_json::from_slice(&event.data).unwrap_or_default();
+    let mut data: Value = serde_json::from_slice(&event.data).unwrap_or_default();
     if args.json {
         let mut bodies = serde_json::Map::new();
         for body in &event.bodies {
@@ -125,7 +130,13 @@ fn print_event(args: &ShowArgs, store: &Store, row: &RunRow, event: &StoredEvent
         return ui.json(&json!({"i": event.seq, "kind": event.kind, "data": data, "bodies": bodies}));
     }
     let title = ui.tone(Tone::Strong, &format!("[{}] {}", event.seq, event.kind));
+    let lists = LISTS.map(|(key, meaning)| (meaning, take_names(&mut data, key)));
     ui.data(format_args!("\n{title} {}", printable(&data.to_string())))?;
+    for (meaning, names) in lists.iter().filter(|(_, names)| !names.is_empty()) {
+        let name = ui.tone(Tone::Dim, &format!("-- {meaning} ({})", names.len()));
+        ui.data(name)?;
+        print_lines(args, names.iter().map(String::as_str).collect(), ui)?;
+    }
     for body in &event.bodies {
         if body.slot.starts_with("template:") || (body.slot == "sent" && !args.full) {
             continue;
@@ -134,17 +145,28 @@ fn print_event(args: &ShowArgs, store: &Store, row: &RunRow, event: &StoredEvent
         let name = ui.tone(Tone::Dim, &format!("-- {} ({} bytes)", body.slot, body.size));
         ui.data(name)?;
         let text = readable(&event.kind, &body.slot, &bytes);
-        let lines: Vec<&str> = text.lines().collect();
-        let shown = if args.full { lines.len() } else { lines.len().min(LINES) };
-        for line in &lines[..shown] {
-            ui.data(format_args!("   {}", printable(line)))?;
-        }
-        if shown < lines.len() {
-            let rest = format!("… {} more lines (--full)", lines.len() - shown);
-            ui.data(format_args!("   {}", ui.tone(Tone::Dim, &rest)))?;
-        }
+        print_lines(args, text.lines().collect(), ui)?;
     }
     Ok(())
+}
+
+fn print_lines(args: &ShowArgs, lines: Vec<&str>, ui: &mut Ui) -> Result<(), Failure> {
+    let shown = if args.full { lines.len() } else { lines.len().min(LINES) };
+    for line in &lines[..shown] {
+        ui.data(format_args!("   {}", printable(line)))?;
+    }
+    if shown < lines.len() {
+        let rest = format!("… {} more lines (--full)", lines.len() - shown);
+        ui.data(format_args!("   {}", ui.tone(Tone::Dim, &rest)))?;
+    }
+    Ok(())
+}
+
+/// Takes a list of names out of an event's data, to be shown by itself.
+fn take_names(data: &mut Value, key: &str) -> Vec<String> {
+    let taken = data.as_object_mut().and_then(|data| data.remove(key));
+    let names = taken.as_ref().and_then(Value::as_array).into_iter().flatten();
+    names.map(|name| name.as_str().map_or_else(|| name.to_string(), str::to_owned)).collect()
 }
 
 /// Turns a body into text for reading: messages of a request one after the other, the text of a reply.

@@ -12,12 +12,12 @@ use crate::store::{Access, Durability, NewAttempt, NewRun, RunEnd, RunStatus, St
 use crate::transcript::{Kind, Recorder, Retries, Roots, TranscriptError};
 
 use super::args::Global;
-use super::arms::{Asked, configuration, parse_arm};
+use super::arms::{ArmParser, Asked, configuration};
 use super::certify;
 use super::files::{self, Reports};
 use super::interrupt::{self, Stoppable};
 use super::keyfile::read_secret;
-use super::models::{ModelArgs, open_model, parse};
+use super::models::{ModelArgs, open_model, recorded_or_same};
 use super::own::OwnArgs;
 use super::progress::Watcher;
 use super::replay::{read_header, scratch, transcript_failure};
@@ -41,22 +41,22 @@ pub(crate) struct SolveArgs {
     #[command(flatten)]
     own: OwnArgs,
     #[command(flatten)]
-    models: ModelArgs,
+    pub(super) models: ModelArgs,
     /// One configuration of a comparison, which fixes attempts, skills, fallback and the form of the answers.
-    #[arg(long, value_name = "ARM", value_parser = parse_arm, conflicts_with = "resume")]
-    arm: Option<Arm>,
+    #[arg(long, value_name = "ARM", env = "RUNPROOF_ARM", value_parser = ArmParser)]
+    pub(super) arm: Option<Arm>,
     /// Stronger model for the hard cases, `provider:model`.
     #[arg(long, value_name = "MODEL", env = "RUNPROOF_FALLBACK")]
-    fallback: Option<String>,
-    /// Attempts that the first model has before the fallback takes over; 3 at most, and fewer than all.
+    pub(super) fallback: Option<String>,
+    /// Attempts that the first model has before the fallback takes over, fewer than all. [default: 3, or all but one]
     #[arg(long, value_name = "K", env = "RUNPROOF_FALLBACK_AFTER")]
-    fallback_after: Option<u32>,
-    /// Attempts at most; 6 unless the arm says otherwise.
+    pub(super) fallback_after: Option<u32>,
+    /// Attempts at most. [default: 6, or what the arm says]
     #[arg(long, value_name = "N", env = "RUNPROOF_ATTEMPTS", value_parser = clap::value_parser!(u32).range(1..=100))]
-    attempts: Option<u32>,
+    pub(super) attempts: Option<u32>,
     /// Folder of skills, one Markdown file each; `default` for those that come with the program.
     #[arg(long, value_name = "DIR", env = "RUNPROOF_SKILLS")]
-    skills: Option<String>,
+    pub(super) skills: Option<String>,
     /// Which tests drive the loop: `existing` ones, or the hidden ones too (`oracle`; every figure then says so).
     #[arg(long, value_enum, default_value_t = TestsChoice::Existing, env = "RUNPROOF_TESTS")]
     tests: TestsChoice,
@@ -89,6 +89,12 @@ pub(crate) struct SolveArgs {
     /// Prints the outcome as JSON.
     #[arg(long)]
     json: bool,
+    /// What the command line itself says that a run which goes on has recorded.
+    #[arg(skip)]
+    pub(super) said: Vec<&'static str>,
+    /// Whether the command line itself names the fallback.
+    #[arg(skip)]
+    pub(super) fallback_named: bool,
 }
 
 /// Which tests drive the loop.
@@ -122,6 +128,7 @@ fn begin(args: &SolveArgs, global: &Global, ui: &mut Ui) -> Result<Exit, Failure
 }
 
 fn resume(args: &SolveArgs, text: &str, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
+    args.refuse_recorded()?;
     let store = open_store(&global.store)?;
     let row = find_run(&store, text)?;
     if row.status == RunStatus::Finished {
@@ -145,7 +152,7 @@ fn resume(args: &SolveArgs, text: &str, global: &Global, ui: &mut Ui) -> Result<
     if instance.to_bytes() != header.instance.to_bytes() {
         return Err(Failure::new(FailureKind::Usage, "the instance given is not the one that the run was begun with"));
     }
-    let name = args.models.name_or(&header.options.model)?;
+    let name = args.models.recorded(&header.options.model)?;
     let job = Job { run: row.id, instance: &instance, options: &header.options, resumed: true };
     live(args, &job, &name, global, ui, |_| Ok(()))
 }
@@ -227,8 +234,10 @@ fn live(
     // A key that is refused should be so before the work.
     let key = args.key.as_deref().map(|path| read_secret(path, None)).transpose()?;
     let mut models = vec![open_model(name, &args.models)?];
-    if let Some(fallback) = &args.fallback {
-        models.push(open_model(&parse(fallback)?, &args.models.for_fallback())?);
+    if let Some(fallback) = &job.options.fallback {
+        let given = args.fallback.as_deref();
+        let name = recorded_or_same(given, args.fallback_named, &fallback.model, "--fallback")?;
+        models.push(open_model(&name, &args.models.for_fallback())?);
     }
     let folder = scratch(&global.store, job.run);
     let mut workbench = Workbench::set_up(job.instance, &args.workbench, &folder, ui)?;
@@ -366,7 +375,15 @@ fn report(
     let word = ui.tone(tone, outcome.kind.word());
     let reason = if outcome.reason.is_empty() { String::new() } else { format!(": {}", outcome.reason) };
     let label = job.options.tests.label();
-    ui.data(format_args!("{}  {word}{reason}  after {} attempts  ({label})", job.instance.id, outcome.attempts.len()))?;
+    let attempts = match outcome.attempts.len() {
+        1 => "1 attempt".to_owned(),
+        count => format!("{count} attempts"),
+    };
+    ui.data(format_args!("{}  {word}{reason}  after {attempts}  ({label})", job.instance.id))?;
+    if outcome.kind == OutcomeKind::Invalid {
+        let shown = format_args!("`runproof show {id}` shows what the tests printed");
+        ui.say(format_args!("{} {shown}", ui.tone(Tone::Strong, "hint:")));
+    }
     if let Some(by) = outcome.solved_by(job.options).filter(|_| job.options.fallback.is_some()) {
         let which = if by.fallback { "the fallback model" } else { "the first model" };
         ui.data(format_args!("  solved by       {which} {}, attempt {}", by.model, by.attempt))?;

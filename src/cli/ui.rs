@@ -100,7 +100,7 @@ impl Ui {
     /// Starts a line with elapsed time whose message changes; hidden without a terminal or with `--quiet`.
     pub(crate) fn spinner(&self) -> ProgressBar {
         let bar = ProgressBar::with_draw_target(None, self.target());
-        let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}");
+        let style = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
         if self.terminal && !self.quiet {
             bar.enable_steady_tick(Duration::from_millis(120));

@@ -6,10 +6,10 @@ use clap::Args;
 
 use crate::gate::environment::{Environments, Recipe};
 use crate::gate::{Level, Place, Sandbox};
-use crate::instance::{Instance, Repository};
+use crate::instance::{Hidden, Instance, Repository};
 use crate::model::Model;
 use crate::solve::Live;
-use crate::workspace::{Git, Origin, Repos, Worktree};
+use crate::workspace::{Git, Origin, Repos, WorkspaceError, Worktree};
 
 use super::toolchains::toolchains;
 use super::{Failure, FailureKind, Host, Ui};
@@ -73,7 +73,15 @@ impl Workbench {
         if sandbox.level() == Level::None {
             ui.warn("tests run without a sandbox: they can read and write what you can");
         }
-        let worktree = Worktree::create(&git, &origin, instance.base_commit.as_deref(), &folder.join("worktree"))?;
+        let spinner = ui.spinner();
+        spinner.set_message(format!("{}  laying out the base tree", instance.id));
+        let worktree = Worktree::create(&git, &origin, instance.base_commit.as_deref(), &folder.join("worktree"));
+        spinner.finish_and_clear();
+        let worktree = worktree?;
+        if let Err(failure) = check_hidden(instance, &worktree) {
+            std::fs::remove_dir_all(&folder).ok();
+            return Err(failure);
+        }
         Ok(Self { folder, worktree, sandbox, environment })
     }
 
@@ -87,6 +95,20 @@ impl Workbench {
         if let Err(error) = std::fs::remove_dir_all(&self.folder) {
             ui.warn(format_args!("the worktree at {} could not be removed: {error}", self.folder.display()));
         }
+    }
+}
+
+/// Makes sure that the hidden tests fit the base before anything is recorded.
+fn check_hidden(instance: &Instance, worktree: &Worktree) -> Result<(), Failure> {
+    let Hidden::TestPatch(patch) = &instance.hidden else { return Ok(()) };
+    match worktree.check_patch(patch.as_bytes()) {
+        Ok(_) => Ok(()),
+        Err(WorkspaceError::Patch(reason)) => {
+            let text = format!("the test_patch of {} does not apply to its base commit: {reason}", instance.id);
+            let hint = "correct test_patch or base_commit in the instance";
+            Err(Failure::new(FailureKind::Malformed, text).hint(hint))
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

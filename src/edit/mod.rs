@@ -42,6 +42,7 @@ pub use excerpt::numbered;
 pub use format::Format;
 pub use oneshot::propose_patch;
 pub use patch::patch;
+pub use path::distance;
 pub use propose::propose;
 pub use protected::is_protected;
 pub use types::{Change, Context, Limits, Proposal, Refusal, Replaced};

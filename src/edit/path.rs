@@ -209,8 +209,8 @@ fn nearest<'a>(path: &str, context: &Context<'a>) -> Vec<&'a str> {
     ranked.into_keys().map(|(_, path)| path).collect()
 }
 
-/// Levenshtein's distance in bytes.
-fn distance(one: &str, other: &str) -> usize {
+/// Returns Levenshtein's distance of two words in bytes.
+pub fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (i, a) in one.bytes().enumerate() {
         let mut diagonal = row[0];

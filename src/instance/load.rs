@@ -102,8 +102,10 @@ fn rows(path: &Path) -> Result<Vec<(Place, Instance)>, InstanceError> {
         if length as u64 > ROW_LIMIT {
             return Err(InstanceError::TooLarge { place: Place::at(path, number), limit: "64 MiB" });
         }
-        if !line.trim_ascii().is_empty() {
-            found.push((Place::at(path, number), row::parse(path, number, &line)?));
+        // Some editors begin a file with the mark of its encoding, which says nothing.
+        let text = line.strip_prefix(b"\xef\xbb\xbf").filter(|_| number == 1).unwrap_or(&line);
+        if !text.trim_ascii().is_empty() {
+            found.push((Place::at(path, number), row::parse(path, number, text)?));
         }
     }
     Ok(found)
@@ -130,7 +132,7 @@ mod tests {
         let error = load(&reference("n-2")).unwrap_err();
         assert_eq!(error.hint().unwrap(), "it holds for example o__n-2");
         assert!(load(&file.display().to_string()).unwrap_err().to_string().contains("several instances"));
-        fs::write(&file, row("o__n-1")).unwrap();
+        fs::write(&file, format!("\u{feff}{}", row("o__n-1"))).unwrap();
         assert_eq!(load(&file.display().to_string()).unwrap().id, "o__n-1");
         assert!(matches!(load("no such folder"), Err(InstanceError::Unreadable { .. })));
     }

@@ -40,6 +40,10 @@ pub(super) fn parse(file: &Path, number: usize, line: &[u8]) -> Result<Instance,
     };
     let patch = row.text("patch")?;
     patch.iter().try_for_each(|patch| row.check("patch", DIFF, patch, is_diff))?;
+    for field in ["test_command", "hidden_test_command"] {
+        let command = row.text(field)?;
+        command.iter().try_for_each(|command| row.check(field, COMMAND, command, |text| !text.contains('\0')))?;
+    }
     let env_python = row.text("env_python")?;
     env_python.iter().try_for_each(|version| row.check("env_python", PYTHON, version, is_python))?;
     Ok(Instance {
@@ -72,6 +76,7 @@ pub(super) fn parse(file: &Path, number: usize, line: &[u8]) -> Result<Instance,
 
 pub(super) const COMMIT: &str = "a commit id of 7 to 64 hexadecimal digits";
 pub(super) const PYTHON: &str = "a version of Python such as \"3.11\"";
+const COMMAND: &str = "a shell command without NUL bytes";
 const DIFF: &str = "a unified diff, with lines `--- a/…` and `+++ b/…`";
 
 /// Says whether `id` can name folders and branches.
@@ -273,6 +278,7 @@ mod tests {
             ("PASS_TO_PASS", json!([1]), "found a list with a number"),
             ("test_patch", json!("oops"), "field `test_patch` must be a unified diff"),
             ("test_env", json!({"A": 1}), "field `test_env.A` must be a text, found a number"),
+            ("test_command", json!("pytest\0"), "field `test_command` must be a shell command"),
             ("timeout_seconds", json!(1.5), "a whole number of seconds"),
             ("env_python", json!("three"), "a version of Python"),
             ("problem_statement", json!(""), "found an empty text"),

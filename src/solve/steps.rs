@@ -160,15 +160,13 @@ impl<'a, 'l> Solver<'a, 'l> {
         }
         let (expected, valid) = self.expectations(&reports);
         let failing = gate::failure_text(self.reader()?.parser, &execution, &valid.failing, FAILURE_TEXT);
-        let flaky = if valid.flaky.is_empty() { String::new() } else { format!("; flaky: {}", valid.flaky.join(", ")) };
-        self.ended(Phase::RedGate, 0, summary(&reports[0]) + &flaky);
+        let lists = [("broken", &valid.broken), ("flaky", &valid.flaky)];
+        let lists: Vec<_> = lists.into_iter().filter(|(_, tests)| !tests.is_empty()).collect();
+        let told = |(word, tests): &(&str, &Vec<String>)| format!("; {} {word}: {}", tests.len(), tests.join(", "));
+        self.ended(Phase::RedGate, 0, summary(&reports[0]) + &lists.iter().map(told).collect::<String>());
         let mut data = verdict_data("red", 0, valid.valid, &valid.codes);
         self.tell_reading(&mut data, &reports[0]);
-        for (name, tests) in [("broken", &valid.broken), ("flaky", &valid.flaky)] {
-            if !tests.is_empty() {
-                data.insert(name.into(), json!(tests));
-            }
-        }
+        data.extend(lists.iter().map(|(name, tests)| ((*name).to_owned(), json!(tests))));
         self.transcript.note(Kind::Verdict, &data, &[("report", &report_bytes(&reports[0]))])?;
         if !valid.valid {
             return Err(Interruption::Invalid(format!("the red gate is not valid: {}", valid.codes.join(" "))));

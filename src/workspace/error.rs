@@ -37,6 +37,9 @@ pub enum WorkspaceError {
     /// A path that should hold a repository and does not.
     #[error("{} is not a git repository", .0.display())]
     NotARepository(PathBuf),
+    /// A repository without files of its own, where a work tree is wanted.
+    #[error("{} is a repository without a work tree", .0.display())]
+    NoWorkTree(PathBuf),
     /// A folder inside a work tree where its top folder is wanted.
     #[error("{} is inside the repository {}", .path.display(), .top.display())]
     NotTheTop {

@@ -1,10 +1,12 @@
 //! The `git` program behind one door: minimum version, pinned configuration, cleared environment.
 //!
-//! Every command runs without the user's and the system's configuration, without hooks, file-system monitors, lazy
-//! fetches or transports, with fixed names and dates, so that the same input gives the same bytes on every machine.
+//! Every command runs without the user's and the system's configuration, without hooks, filters, file-system monitors,
+//! lazy fetches or transports, with fixed names and dates, so that the same input gives the same bytes on every machine.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -116,6 +118,26 @@ impl Git {
         }
     }
 
+    /// Switches off, for `command`, every filter that the configuration of the work tree `top` names: git would run
+    /// them over its files, and whoever made the repository chose the programs.
+    pub(super) fn without_filters(&self, top: &Path, command: &mut Command) -> Result<(), WorkspaceError> {
+        let mut ask = self.command();
+        ask.arg("-C").arg(top).args(["config", "--list", "--null", "--name-only"]);
+        let listed = self.run("read the configuration", &mut ask, b"")?;
+        let drivers: BTreeSet<&[u8]> = listed.split(|&byte| byte == 0).filter_map(driver_of).collect();
+        let off = [("clean", ""), ("smudge", ""), ("process", ""), ("required", "false")];
+        let pairs = drivers.iter().flat_map(|driver| off.map(|(key, value)| (*driver, key, value)));
+        let mut count = 0;
+        for (driver, key, value) in pairs {
+            let name = [b"filter.", driver, b".", key.as_bytes()].concat();
+            command.env(format!("GIT_CONFIG_KEY_{count}"), OsStr::from_bytes(&name));
+            command.env(format!("GIT_CONFIG_VALUE_{count}"), value);
+            count += 1;
+        }
+        command.env("GIT_CONFIG_COUNT", count.to_string());
+        Ok(())
+    }
+
     /// Runs a command to its end with `input` on standard input and returns its standard output.
     pub(super) fn run(&self, what: &str, command: &mut Command, input: &[u8]) -> Result<Vec<u8>, WorkspaceError> {
         let failure = |message: String| WorkspaceError::Git { what: what.to_owned(), message };
@@ -164,6 +186,12 @@ impl Git {
     }
 }
 
+/// Returns the driver that a configuration key such as `filter.lfs.clean` is about.
+fn driver_of(key: &[u8]) -> Option<&[u8]> {
+    let rest = key.strip_prefix(b"filter.")?;
+    rest.iter().rposition(|&byte| byte == b'.').map(|dot| &rest[..dot])
+}
+
 /// Returns the last lines that a program printed, or `otherwise` if it printed none.
 pub(super) fn last_lines(text: &[u8], otherwise: &str) -> String {
     let text = String::from_utf8_lossy(text);
@@ -182,6 +210,13 @@ mod tests {
     fn a_search_path_without_git_is_named() {
         let error = Git::find(OsStr::new("/nonexistent:relative")).unwrap_err();
         assert_eq!(error.to_string(), "git is not on the search path \"/nonexistent:relative\"");
+    }
+
+    #[test]
+    fn the_driver_is_what_stands_between_the_first_and_the_last_dot() {
+        assert_eq!(driver_of(b"filter.lfs.clean"), Some(&b"lfs"[..]));
+        assert_eq!(driver_of(b"filter.a.b=\xff.process"), Some(&b"a.b=\xff"[..]));
+        assert_eq!((driver_of(b"filter.x"), driver_of(b"core.filter.x")), (None, None));
     }
 
     #[test]

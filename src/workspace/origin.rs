@@ -30,8 +30,12 @@ pub(super) fn resolve(git: &Git, origin: &Path, folder: &Path, commit: Option<&s
     is_bare.arg("--git-dir").arg(folder).args(["rev-parse", "--is-bare-repository"]);
     if commit.is_none() && git.line("look for a work tree", &mut is_bare)? == "false" {
         let mut command = git.command();
-        command.arg("-C").arg(origin.canonicalize().as_deref().unwrap_or(origin));
-        let status = git.run("look for changes", command.args(["status", "--porcelain", "-z"]), b"")?;
+        let top = origin.canonicalize();
+        let top = top.as_deref().unwrap_or(origin);
+        git.without_filters(top, &mut command)?;
+        // A submodule has a configuration of its own, and its files are recorded by digest: only its commit counts.
+        command.arg("-C").arg(top).args(["status", "--porcelain", "-z", "--no-renames", "--ignore-submodules=dirty"]);
+        let status = git.run("look for changes", &mut command, b"")?;
         let changed: Vec<String> = status
             .split(|&byte| byte == 0)
             .map(|line| String::from_utf8_lossy(line).into_owned())

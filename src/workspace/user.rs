@@ -29,11 +29,12 @@ impl UserRepository {
         let top = at(path, path.canonicalize())?;
         if let Some(folder) = git.folder_of(&top) {
             let repository = Self { git: git.clone(), top, folder };
-            let mut inside = repository.command();
-            inside.args(["rev-parse", "--is-inside-work-tree"]);
-            return match git.line("look for a work tree", &mut inside).as_deref() {
-                Ok("true") => Ok(repository),
-                _ => Err(WorkspaceError::NotARepository(path.to_owned())),
+            let mut kind = repository.command();
+            kind.args(["rev-parse", "--is-inside-work-tree", "--is-bare-repository"]);
+            let said = git.run("look for a work tree", &mut kind, b"")?;
+            return match said.as_slice() {
+                b"true\nfalse\n" => Ok(repository),
+                _ => Err(WorkspaceError::NoWorkTree(path.to_owned())),
             };
         }
         let mut above = git.command();
@@ -41,6 +42,10 @@ impl UserRepository {
         match git.line("find the repository", &mut above) {
             Ok(found) if !found.is_empty() => {
                 Err(WorkspaceError::NotTheTop { path: path.to_owned(), top: PathBuf::from(found) })
+            }
+            // A configuration that git cannot read, for example, is there to be mended.
+            Err(WorkspaceError::Git { message, .. }) if !message.contains("not a git repository") => {
+                Err(WorkspaceError::Git { what: "open the repository".to_owned(), message })
             }
             _ => Err(WorkspaceError::NotARepository(path.to_owned())),
         }
@@ -133,6 +138,7 @@ impl UserRepository {
     /// A patch that does not apply to what lies there.
     pub fn apply(&self, patch: &[u8]) -> Result<(), WorkspaceError> {
         let mut command = self.command();
+        self.git.without_filters(&self.top, &mut command)?;
         command.args(["apply", "--whitespace=nowarn", "-"]);
         self.git.run("apply the patch", &mut command, patch).map(drop).map_err(as_patch_error)
     }

@@ -17,6 +17,26 @@ fn every_shell_gets_a_script() {
     }
 }
 
+#[test]
+fn scripts_load_in_the_shells_that_are_here_and_know_the_arms() {
+    let env = TestEnv::new();
+    for (shell, check) in [("bash", "bash -n"), ("zsh", "zsh -n"), ("fish", "fish -n")] {
+        let script = env.run(&["completions", shell]).sound();
+        for word in ["direct-6+fallback", "certify", "prepare", "existing"] {
+            assert!(script.contains(word), "{shell} does not know {word}");
+        }
+        std::fs::write(env.work().join("script"), script).unwrap();
+        let has = std::process::Command::new(shell).arg("--version").output().is_ok();
+        if !has {
+            eprintln!("SKIPPED: there is no {shell} here");
+            continue;
+        }
+        let loaded = env
+            .finish(std::process::Command::new("sh").args(["-c", &format!("{check} script")]).current_dir(env.work()));
+        assert_eq!((loaded.code, loaded.stderr.as_str()), (0, ""), "{shell}");
+    }
+}
+
 /// The whole help tree is one snapshot, so that no option appears or changes unseen.
 #[test]
 fn the_help_tree() {

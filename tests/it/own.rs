@@ -111,6 +111,11 @@ fn a_repository_that_cannot_be_started_from_is_refused_with_a_hint() {
     let output =
         env.run(&["solve", "--issue", "missing.md", "--repo", "project", "--test-command", TEST, "--base", "HEAD"]);
     assert!(output.code == 2 && output.stderr.contains("hint:"), "{output:?}");
+    git(&env, &["clone", "-q", "--bare", ".", "../bare"]);
+    let mut bare = solve(&[]);
+    bare[4] = "bare";
+    let bare = env.run(&bare);
+    assert!(bare.code == 4 && bare.stderr.contains("without a work tree"), "{bare:?}");
     let output = env.run(&["solve", "--issue", "It is wrong.", "--repo", "project"]);
     assert!(output.code == 2 && output.stderr.contains("--test-command"), "{output:?}");
 }
@@ -138,11 +143,70 @@ fn a_file_with_a_mistake_stops_everything_and_shows_its_line() {
     fs::write(env.work().join("runproof.toml"), "# mine\nmodell = \"x\"\n").unwrap();
     let output = env.run(&["log"]);
     assert_eq!(output.code, 3);
-    assert!(output.stderr.contains("runproof.toml:2: unknown field `modell`"), "{output:?}");
+    assert!(
+        output.stderr.contains("runproof.toml:2: unknown key `modell`") && output.stderr.contains("`model`?"),
+        "{output:?}"
+    );
     fs::write(env.work().join("other.toml"), "store = \"mine.sqlite\"\n").unwrap();
     let output = env.run(&["--config", "other.toml", "log"]);
     assert!(output.stderr.contains("mine.sqlite"), "{output:?}");
     assert_eq!(env.run(&["--config", "missing.toml", "log"]).code, 4);
+}
+
+#[test]
+fn an_arm_of_the_file_holds_until_a_better_place_says_otherwise() {
+    let env = project(&["nothing", RIGHT]);
+    let file =
+        "arm = \"direct-6+skills\"\nskills = \"default\"\nmodel = \"scripted:script.jsonl\"\nrepo = \"project\"\n";
+    fs::write(env.work().join("runproof.toml"), file).unwrap();
+    let own = ["solve", "--issue", "It is wrong.", "--test-command", TEST, "--json", "--quiet"];
+    assert_eq!(outcome(&env.run(&own).sound())["arm"], json!("direct-6+skills"));
+    let patch = env.run(&[&own[..], &["--arm", "patch"]].concat());
+    assert_eq!((patch.code, &outcome(&patch.stdout)["arm"]), (1, &json!("patch")), "the file's skills are left out");
+    let both = env.run(&[&own[..], &["--arm", "patch", "--skills", "default"]].concat());
+    assert!(both.code == 2 && both.stderr.contains("has no skills") && both.stderr.contains("hint:"), "{both:?}");
+    let against = env.run(&[&own[..], &["--attempts", "3"]].concat());
+    assert!(against.code == 2 && against.stderr.contains("runproof.toml"), "{against:?}");
+
+    std::os::unix::fs::symlink("/etc", env.work().join("elsewhere")).unwrap();
+    fs::write(env.work().join("runproof.toml"), "skills = \"elsewhere\"\n").unwrap();
+    let foreign = env.run(&["log"]);
+    assert!(foreign.code == 2 && foreign.stderr.contains("skills elsewhere"), "{foreign:?}");
+}
+
+#[test]
+fn no_program_of_the_repositorys_configuration_is_run() {
+    let env = project(&[RIGHT]);
+    let library = env.work().join("library");
+    fs::create_dir(&library).unwrap();
+    fs::write(library.join("a.txt"), "x\n").unwrap();
+    let path = library.to_string_lossy().into_owned();
+    for args in [&["init", "-q"][..], &["add", "-A"], &["commit", "-qm", "x"]] {
+        git(&env, &[&["-C", &path], args].concat());
+    }
+    git(&env, &["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "../library", "lib"]);
+    fs::write(env.work().join("project/.gitattributes"), "*.py filter=one\n*.bin filter=a.b=c\n").unwrap();
+    fs::write(env.work().join("project/b.bin"), "b").unwrap();
+    fs::write(env.work().join("project/.git/modules/lib/info/attributes"), "* filter=one\n").unwrap();
+    git(&env, &["add", "-A"]);
+    git(&env, &["commit", "-qm", "filtered"]);
+    let marker = env.work().join("executed");
+    let evil = format!("touch '{}'; cat", marker.display());
+    let keys = ["filter.one.clean", "filter.one.smudge", "filter.a.b=c.process", "core.fsmonitor", "core.sshCommand"];
+    for key in keys.into_iter().chain(["diff.external", "core.pager", "credential.helper"]) {
+        git(&env, &["config", key, &evil]);
+        git(&env, &["-C", "lib", "config", key, &evil]);
+    }
+    git(&env, &["config", "filter.one.required", "true"]);
+    // Git looks into files whose times are not those that it noted.
+    let old = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    for name in ["basket.py", "b.bin", "lib/a.txt"] {
+        fs::File::open(env.work().join("project").join(name)).unwrap().set_modified(old).unwrap();
+    }
+    outcome(&env.run(&solve(&[])).sound());
+    outcome(&env.run(&solve(&["--apply"])).sound());
+    assert!(!marker.exists(), "a program of the repository was run");
+    assert!(fs::read_to_string(env.work().join("project/basket.py")).unwrap().contains("result += price"));
 }
 
 /// The command sleeps until the signal comes.

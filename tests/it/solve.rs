@@ -170,6 +170,42 @@ fn a_script_that_runs_out_fails_the_run_and_keeps_what_was_recorded() {
 }
 
 #[test]
+fn a_run_goes_on_with_its_own_model_whatever_the_environment_says() {
+    let env = place(&[WRONG]);
+    assert_eq!(env.run(&SOLVE).code, 4);
+    let script = fs::read_to_string(env.work().join("script.jsonl")).unwrap();
+    write(&env.work().join("script.jsonl"), &format!("{script}{}\n", json!({ "reply": RIGHT })));
+    let resume = ["solve", "task", "--resume", "last", "--json", "--quiet"];
+    for (more, word) in [(["--model", "scripted:other.jsonl"], "was begun with the model"), (["--seed", "7"], "--seed")]
+    {
+        let refused = env.run(&[&resume[..], &more].concat());
+        assert!(refused.code == 2 && refused.stderr.contains(word) && refused.stderr.contains("hint:"), "{refused:?}");
+    }
+    let mut command = env.command(&resume);
+    command.env("RUNPROOF_MODEL", "ollama:another").env("RUNPROOF_FALLBACK", "ollama:third");
+    let value: Value = serde_json::from_str(&env.finish(command.env("RUNPROOF_ARM", "patch")).sound()).unwrap();
+    assert_eq!((&value["outcome"], &value["model"]), (&json!("resolved"), &json!("scripted:script.jsonl")), "{value}");
+}
+
+#[test]
+fn flaky_tests_are_shown_by_name() {
+    let env = place(&[RIGHT]);
+    let test = "import os, unittest\n\n\nclass Odd(unittest.TestCase):\n    def test_odd(self):\n        self.assertTrue(os.environ['ODD'])\n";
+    write(&env.work().join("task/repo/test_odd.py"), test);
+    // Every second run finds the mark; only without a sandbox does it outlive a run.
+    let mark = env.work().join("mark");
+    let mark = mark.display();
+    let command = format!("if [ -e {mark} ]; then rm {mark}; export ODD=1; else touch {mark}; export ODD=; fi");
+    let task = format!("id = \"total\"\ntest_command = \"{command}; python3 -m unittest -v\"\n");
+    write(&env.work().join("task/task.toml"), &task);
+    let output = env.run(&[&SOLVE[..], &["--sandbox", "none"]].concat());
+    assert!(output.stderr.contains("1 flaky: "), "{output:?}");
+    let shown = env.run(&["show"]).sound();
+    let list = shown.split("-- flaky tests").nth(1).and_then(|rest| rest.lines().nth(1)).unwrap_or_default();
+    assert!(list.contains("test_odd"), "{shown}");
+}
+
+#[test]
 fn mistakes_are_named_with_their_exit_codes() {
     let env = place(&[RIGHT]);
     let cases: [(&[&str], i32, &str); 6] = [
@@ -189,6 +225,52 @@ fn mistakes_are_named_with_their_exit_codes() {
     let output = env.run(&["replay", "zzz"]);
     assert_eq!(output.code, 2);
     assert!(output.stderr.contains("hint:"), "{output:?}");
+}
+
+#[test]
+fn an_instance_that_cannot_be_run_is_refused_before_anything_is_recorded() {
+    let env = place(&[RIGHT]);
+    let clone = env.work().join("clones/o__n");
+    fs::create_dir_all(env.work().join("clones")).unwrap();
+    fs::rename(env.work().join("task/repo"), &clone).unwrap();
+    let git = |args: &[&str]| {
+        let identity = ["-c", "user.name=a", "-c", "user.email=a@b"];
+        let output =
+            std::process::Command::new("git").arg("-C").arg(&clone).args(identity).args(args).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    git(&["init", "-q"]);
+    git(&["add", "-A"]);
+    git(&["commit", "-qm", "x"]);
+    let commit = git(&["rev-parse", "HEAD"]);
+    let diff = |path: &str| format!("diff --git a/{path} b/{path}\n--- a/{path}\n+++ b/{path}\n@@ -1 +1 @@\n-a\n+b\n");
+    let changed = |key: &str, value: &str| {
+        let mut row = json!({"instance_id": "x", "repo": "o/n", "base_commit": commit, "problem_statement": "It is wrong.",
+            "test_command": "python3 -m unittest -v"});
+        row[key] = json!(value);
+        row.to_string()
+    };
+    let cases = [
+        (changed("test_patch", &diff("nope.py")), 3, "the test_patch of x does not apply"),
+        (changed("test_patch", &diff("../../evil.py")), 3, "../../evil.py"),
+        (changed("test_command", "true\0"), 3, "without NUL"),
+        (changed("base_commit", &"1".repeat(40)), 4, "is not in"),
+        (changed("repo", "o/other"), 4, "no local clone"),
+        (changed("instance_id", "../x"), 3, "instance_id"),
+        (format!("{0}\n{0}", changed("version", "1")), 3, "already used"),
+        (changed("version", "1") + "\n{\"half", 3, ":2 is not JSON"),
+    ];
+    for (rows, code, word) in cases {
+        write(&env.work().join("rows.jsonl"), &(rows + "\n"));
+        let output = env.run(&["solve", "rows.jsonl#x", "--repos", "clones", "--model", "scripted:script.jsonl"]);
+        assert_eq!(output.code, code, "{output:?}");
+        assert!(output.stderr.contains(word) && output.stderr.contains("hint:"), "{output:?}");
+        assert!(!env.work().join(".runproof/transcripts.sqlite").exists(), "{output:?}");
+    }
+    write(&env.work().join("rows.jsonl"), &changed("test_command", "no-such-program"));
+    let output = env.run(&["solve", "rows.jsonl", "--repos", "clones", "--model", "scripted:script.jsonl"]);
+    assert!(output.code == 1 && output.stdout.contains("G-NO-TESTS"), "{output:?}");
+    assert!(output.stderr.contains("hint:") && output.stderr.contains("runproof show"), "{output:?}");
 }
 
 #[test]
