@@ -11,6 +11,12 @@ use super::failure::{Failure, FailureKind};
 /// What helps where the disk is full.
 const FREE: &str = "free some space, or put the store (and the worktrees beside it) on another disk with --store";
 
+/// What helps where an installer fails.
+const INSTALLER: &str =
+    "see what the installer says; check names and versions of the packages, the network, and free space beside --env";
+/// What helps where something cannot be written.
+pub(super) const PLACE: &str = "check that the folder can be written; --store, --results and --env name other places";
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         use StoreError as E;
@@ -117,11 +123,11 @@ impl From<GateError> for Failure {
             GateError::InterpreterMissing { .. } => {
                 (FailureKind::Environment, Some("install that Python, for example with pyenv"))
             }
-            GateError::Prepare { .. } => (FailureKind::Environment, Some("see what the installer says above")),
+            GateError::Prepare { .. } => (FailureKind::Environment, Some(INSTALLER)),
             GateError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 (FailureKind::Environment, Some(FREE))
             }
-            GateError::Io { .. } => (FailureKind::Environment, None),
+            GateError::Io { .. } => (FailureKind::Environment, Some(PLACE)),
         };
         Self::new(kind, error).maybe_hint(hint.map(Into::into))
     }

@@ -61,7 +61,9 @@ pub(crate) fn prepare(args: &PrepareArgs, _global: &Global, ui: &mut Ui) -> Resu
         let built = environments.prepare(recipe, &tools, &mut |step| {
             say(match step {
                 Step::Interpreter(version) => format!("Python {version}."),
+                Step::Waiting => "waiting for another process that builds it.".to_owned(),
                 Step::Creating => "making the environment.".to_owned(),
+                Step::Installing(1) => "installing 1 package.".to_owned(),
                 Step::Installing(count) => format!("installing {count} packages."),
             });
         });

@@ -11,6 +11,7 @@ use crate::model::Model;
 use crate::solve::Live;
 use crate::workspace::{Git, Origin, Repos, WorkspaceError, Worktree};
 
+use super::hints::PLACE;
 use super::toolchains::toolchains;
 use super::{Failure, FailureKind, Host, Ui};
 
@@ -121,7 +122,7 @@ fn ignore(folder: &Path) {
 }
 
 fn cannot(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(FailureKind::Environment, format!("cannot prepare {}: {error}", path.display()))
+    Failure::new(FailureKind::Environment, format!("cannot prepare {}: {error}", path.display())).hint(PLACE)
 }
 
 /// Shows what lies beside the tree: the tools' own stores, and the folders that the instance names.

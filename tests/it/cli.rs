@@ -87,3 +87,47 @@ fn prepare_says_which_python_or_package_it_cannot_have() {
         assert!(!env.work().join(".runproof/environments").exists());
     }
 }
+
+/// An installer that goes on after its builder was killed, for the half second that the name of this test stands for.
+#[test]
+fn a_killed_prepare_leaves_nothing_half_made_while_its_installer_still_writes() {
+    use std::os::unix::fs::PermissionsExt;
+    let env = TestEnv::new();
+    let said = std::process::Command::new("python3").arg("--version").output().unwrap();
+    let version = String::from_utf8(said.stdout).unwrap();
+    let version = version.trim().trim_start_matches("Python ");
+    let row = format!(
+        r#"{{"instance_id":"a__b-1","repo":"a/b","base_commit":"{}","problem_statement":"x","env":"e","env_python":"{version}"}}"#,
+        "0".repeat(40)
+    );
+    std::fs::write(env.work().join("i.jsonl"), row).unwrap();
+    std::fs::create_dir(env.work().join("bin")).unwrap();
+    let uv = env.work().join("bin/uv");
+    // The first one makes the environment late and half; all others make it whole.
+    let script = format!(
+        "#!/bin/sh\nset -e\n[ $1 = venv ] || exit 0\nfor folder; do :; done\nmake() {{ rm -rf $folder; mkdir -p \
+         $folder/bin; ln -s $(command -v python3) $folder/bin/python; echo home = x > $folder/pyvenv.cfg; }}\n\
+         if mkdir {0}/started 2>/dev/null; then sleep 0.5; make; touch $folder/half; else make; fi\n",
+        env.work().display()
+    );
+    std::fs::write(&uv, script).unwrap();
+    std::fs::set_permissions(&uv, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", env.work().join("bin").display(), std::env::var("PATH").unwrap());
+    let prepare = |more: &[&str]| {
+        let mut command = env.command(&[&["prepare", "i.jsonl"], more].concat());
+        command.env("PATH", &path);
+        command
+    };
+    let mut first = prepare(&["--quiet"]).spawn().unwrap();
+    while !env.work().join("started").exists() {
+        std::thread::yield_now();
+    }
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let second = env.finish(&mut prepare(&[]));
+    assert_eq!(second.code, 0, "{second:?}");
+    assert!(second.stderr.contains("waiting for another process"), "{second:?}");
+    let folders = std::fs::read_dir(env.work().join(".runproof/environments")).unwrap().flatten();
+    let made: Vec<_> = folders.filter(|entry| entry.path().is_dir()).map(|entry| entry.path()).collect();
+    assert!(made.len() == 1 && !made[0].join("half").exists(), "{made:?}");
+}

@@ -13,6 +13,8 @@ const MARK: &str = "runproof-environment.json";
 /// What building is doing now, for a progress display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
+    /// Waiting for another process that builds the same environment.
+    Waiting,
     /// Found the interpreter of this version.
     Interpreter(String),
     /// Making the empty environment.
@@ -61,15 +63,22 @@ impl Environments {
         let folder = self.folder.canonicalize().map_err(|source| at(&self.folder, source))?;
         let place = folder.join(&name);
         let new = folder.join(format!(".new-{name}"));
-        // One builder at a time; the lock goes with its process, so a killed one leaves only a folder to clear away.
+        // One builder at a time. Installers get the lock as their standard input, so that it outlives a builder that is
+        // killed by as long as they go on writing.
         let lock = folder.join(format!(".lock-{name}"));
-        let held = fs::File::create(&lock).and_then(|file| file.lock().map(|()| file));
-        let _held = held.map_err(|source| at(&lock, source))?;
+        let held = fs::File::create(&lock).and_then(|file| {
+            if file.try_lock().is_err() {
+                progress(Step::Waiting);
+                file.lock()?;
+            }
+            Ok(file)
+        });
+        let held = held.map_err(|source| at(&lock, source))?;
         if let Some(found) = self.find(&name) {
             return Ok(found);
         }
         remove(&new).map_err(|source| at(&new, source))?;
-        let built = fill(&new, &python, recipe, tools, progress)
+        let built = fill(&new, &python, recipe, tools, &held, progress)
             .and_then(|()| finish(&new, recipe, &version).map_err(|source| at(&new, source)));
         if let Err(error) = built {
             remove(&new).ok();
@@ -94,6 +103,7 @@ fn fill(
     python: &Path,
     recipe: &Recipe,
     tools: &Tools,
+    lock: &fs::File,
     progress: &mut dyn FnMut(Step),
 ) -> Result<(), GateError> {
     let failed = |what: &str| {
@@ -110,24 +120,26 @@ fn fill(
     fs::write(&requirements, lines).map_err(|source| GateError::Io { path: requirements.clone(), source })?;
     let (new_text, python_text, list) = (text(new), text(python), text(&requirements));
     let own = new.join("bin/python");
+    let run = |program: &Path, arguments: &[&str]| {
+        let input = lock.try_clone().map_err(|error| error.to_string())?;
+        tools.run(program, arguments, input.into())
+    };
     let done = match tools.uv() {
-        Some(uv) => tools
-            .run(&uv, &["venv", "--quiet", "--no-project", "--python", &python_text, &new_text])
+        Some(uv) => run(&uv, &["venv", "--quiet", "--no-project", "--python", &python_text, &new_text])
             .map_err(failed("make a virtual environment"))
             .and_then(|_| {
                 progress(Step::Installing(recipe.packages().len()));
                 let arguments =
                     ["pip", "install", "--quiet", "--compile-bytecode", "--python", &text(&own), "-r", &list];
-                tools.run(&uv, &arguments).map_err(failed("install the packages"))
+                run(&uv, &arguments).map_err(failed("install the packages"))
             }),
-        None => tools
-            .run(python, &["-I", "-m", "venv", &new_text])
-            .map_err(failed("make a virtual environment"))
-            .and_then(|_| {
+        None => {
+            run(python, &["-I", "-m", "venv", &new_text]).map_err(failed("make a virtual environment")).and_then(|_| {
                 progress(Step::Installing(recipe.packages().len()));
                 let arguments = ["-I", "-m", "pip", "install", "--quiet", "--no-warn-script-location", "-r", &list];
-                tools.run(&own, &arguments).map_err(failed("install the packages"))
-            }),
+                run(&own, &arguments).map_err(failed("install the packages"))
+            })
+        }
     };
     fs::remove_file(&requirements).ok();
     done.map(drop)

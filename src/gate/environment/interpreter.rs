@@ -44,7 +44,7 @@ impl Tools {
         }
         for candidate in candidates {
             let program = "import sys; print(sys.executable); print('%d.%d.%d' % sys.version_info[:3])";
-            let Ok(said) = self.run(&candidate, &["-I", "-c", program]) else { continue };
+            let Ok(said) = self.run(&candidate, &["-I", "-c", program], Stdio::null()) else { continue };
             let mut lines = said.lines();
             let (Some(executable), Some(found)) = (lines.next(), lines.next()) else { continue };
             if found == version || found.starts_with(&format!("{version}.")) {
@@ -61,8 +61,8 @@ impl Tools {
         find("uv", &self.path)
     }
 
-    /// Runs a program to its end and returns its standard output, or the end of what it said.
-    pub(super) fn run(&self, program: &Path, arguments: &[&str]) -> Result<String, String> {
+    /// Runs a program to its end on `input` and returns its standard output, or the end of what it said.
+    pub(super) fn run(&self, program: &Path, arguments: &[&str], input: Stdio) -> Result<String, String> {
         let output = Command::new(program)
             .args(arguments)
             .env_clear()
@@ -73,7 +73,7 @@ impl Tools {
             .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
             .env("PIP_NO_INPUT", "1")
             .current_dir("/")
-            .stdin(Stdio::null())
+            .stdin(input)
             .output()
             .map_err(|error| format!("{}: {error}", program.display()))?;
         if output.status.success() {
