@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Command;
+use clap::{Arg, Command};
 use serde::Deserialize;
 
 use crate::edit::distance;
@@ -215,9 +215,11 @@ fn word<T: clap::ValueEnum>(choice: &T) -> String {
     choice.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
-/// Sets the default of an option wherever a verb has it.
+/// Sets the default of an option wherever a verb has it. A switch or a place in line may have the same name and mean
+/// something else, as `replay --tests` does.
 fn set(mut command: Command, id: &'static str, values: &[String]) -> Command {
-    if command.get_arguments().any(|argument| argument.get_id() == id) {
+    let is_option = |argument: &Arg| argument.get_long().is_some() && argument.get_action().takes_values();
+    if command.get_arguments().any(|argument| argument.get_id() == id && is_option(argument)) {
         command = command.mut_arg(id, |argument| argument.default_values(values.iter().cloned()));
     }
     let verbs: Vec<String> = command.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
@@ -247,6 +249,20 @@ mod tests {
             let has = |command: &Command| command.get_arguments().any(|argument| argument.get_id() == id);
             assert!(has(solve) || has(&command) || has(command.find_subcommand("prepare").unwrap()), "{id}");
         }
+    }
+
+    #[test]
+    fn every_verb_can_still_be_asked_beside_the_documented_example() {
+        let defaults = read(&example(), Path::new(FILE)).unwrap().defaults(Path::new(""));
+        let command = super::super::Cli::command();
+        let command = defaults.into_iter().fold(command, |command, (id, values)| set(command, id, &values));
+        for line in
+            ["replay", "replay --tests", "show", "log", "check", "store verify", "model list", "demo", "prepare x"]
+        {
+            let words = std::iter::once("runproof").chain(line.split(' '));
+            command.clone().try_get_matches_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+        assert!(command.try_get_matches_from(["runproof", "model", "show"]).is_err(), "a model to show must be named");
     }
 
     #[test]

@@ -93,7 +93,11 @@ impl Workbench {
 
     /// Removes the worktree.
     pub(crate) fn tear_down(self, ui: &Ui) {
-        if let Err(error) = std::fs::remove_dir_all(&self.folder) {
+        let spinner = ui.spinner();
+        spinner.set_message("removing the worktree");
+        let removed = std::fs::remove_dir_all(&self.folder);
+        spinner.finish_and_clear();
+        if let Err(error) = removed {
             ui.warn(format_args!("the worktree at {} could not be removed: {error}", self.folder.display()));
         }
     }
