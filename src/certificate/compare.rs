@@ -82,9 +82,7 @@ impl Verification {
             ("tests", ours.tests == theirs.tests),
             ("tool", ours.tool == theirs.tool),
         ];
-        if let Some((name, _)) = pairs.iter().find(|(_, equal)| !equal) {
-            return Err(Problem::new(Reason::Fact, format!("{name} follows otherwise from the evidence")).into());
-        }
+        follow(&pairs)?;
         self.pass("facts", "instance, configuration, models, outcome, tests and both roots follow from the evidence");
         let supposed = supposed(evidence);
         let ours = [assess(evidence, Replay::Outcome(&supposed))];
@@ -171,6 +169,14 @@ pub(super) enum Stop {
 impl From<Problem> for Stop {
     fn from(problem: Problem) -> Self {
         Self::Failed(problem)
+    }
+}
+
+/// Refuses the first member of a statement that is not what comes out of the evidence.
+pub(super) fn follow(pairs: &[(&str, bool)]) -> Result<(), Problem> {
+    match pairs.iter().find(|(_, equal)| !equal) {
+        Some((name, _)) => Err(Problem::new(Reason::Fact, format!("{name}: the evidence says otherwise"))),
+        None => Ok(()),
     }
 }
 

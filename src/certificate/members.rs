@@ -1,7 +1,7 @@
 //! The steps of a verification that need the evidence of a campaign: every run, the thresholds, and the replays.
 
 use super::campaign::of_campaign;
-use super::compare::{Stop, assess, evidence_problem, supposed};
+use super::compare::{Stop, assess, evidence_problem, follow, supposed};
 use super::facts::{self, FactsError};
 use super::level::{Level, Status};
 use super::predicate::{DigestSet, RungClaim};
@@ -73,13 +73,13 @@ impl Members {
     ///
     /// # Errors
     /// A profile without canonical form.
-    pub fn rungs(&mut self) -> Result<Vec<Rung>, Problem> {
+    pub fn rungs(&self) -> Result<Vec<Rung>, Problem> {
         self.assess(&|member| member.replayed.as_ref().unwrap_or(&member.unreplayed))
     }
 
-    fn assess(&mut self, choose: &dyn Fn(&Member) -> &CampaignRun) -> Result<Vec<Rung>, Problem> {
-        let runs: Vec<CampaignRun> = self.runs.iter().map(|member| choose(member).clone()).collect();
-        let executions: Vec<Execution> = self.executions.iter().map(|(_, execution)| execution.clone()).collect();
+    fn assess(&self, choose: &dyn Fn(&Member) -> &CampaignRun) -> Result<Vec<Rung>, Problem> {
+        let runs: Vec<&CampaignRun> = self.runs.iter().map(choose).collect();
+        let executions: Vec<&Execution> = self.executions.iter().map(|(_, execution)| execution).collect();
         let certified = self.certified.as_deref();
         let input = CampaignInput { runs: &runs, executions: &executions, certified, profile: &self.profile };
         let ladder = assess_campaign(&input).map_err(|error| Problem::new(Reason::Rung, error))?;
@@ -89,7 +89,7 @@ impl Members {
 
 impl Verification {
     /// Compares a certificate of a campaign with its runs; `rung_file` reads a file that lies beside the manifest.
-    pub fn members(&mut self, members: Result<&mut Members, &FactsError>, rung_file: &dyn Fn(&str) -> Option<Vec<u8>>) {
+    pub fn members(&mut self, members: Result<&Members, &FactsError>, rung_file: &dyn Fn(&str) -> Option<Vec<u8>>) {
         let Some(statement) = self.statement().cloned() else { return };
         let result = match members {
             Ok(members) => self.compare_members(&statement, members, rung_file),
@@ -102,7 +102,7 @@ impl Verification {
     fn compare_members(
         &mut self,
         statement: &Statement,
-        members: &mut Members,
+        members: &Members,
         rung_file: &dyn Fn(&str) -> Option<Vec<u8>>,
     ) -> Result<(), Stop> {
         let derived = members.statement()?;
@@ -110,7 +110,7 @@ impl Verification {
             return Err(Problem::new(Reason::Fact, "it is about no campaign").into());
         };
         let (runs, again) = (ours.runs.len(), ours.executions.len());
-        self.pass("evidence", format!("{runs} runs and {again} re-executions, every digest computed"));
+        self.pass("evidence", format!("runs: {runs}, re-executions: {again}, every digest computed"));
         if derived.subject != statement.subject {
             return Err(
                 Problem::new(Reason::Manifest, "the runs or the profile are not those that are certified").into()
@@ -126,9 +126,7 @@ impl Verification {
             ("arms", ours.arms == theirs.arms),
             ("tools", ours.tools == theirs.tools),
         ];
-        if let Some((name, _)) = pairs.iter().find(|(_, equal)| !equal) {
-            return Err(Problem::new(Reason::Fact, format!("{name} follow otherwise from the evidence")).into());
-        }
+        follow(&pairs)?;
         self.pass("facts", "runs, profile, models, tests, arms and tools follow from the evidence");
         let supposed = members.assess(&|member| &member.supposed)?;
         let without = members.assess(&|member| &member.unreplayed)?;
@@ -136,7 +134,7 @@ impl Verification {
     }
 
     /// Compares the claimed rungs of a campaign with what the replays of its runs showed.
-    pub fn members_replayed(&mut self, members: &mut Members) {
+    pub fn members_replayed(&mut self, members: &Members) {
         let Some(statement) = self.statement().cloned() else { return };
         if self.level != Level::Evidence {
             return;

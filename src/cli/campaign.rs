@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::canon::Sha256;
+use clap::Args;
+
+use crate::canon::{BlobRef, RunId, Sha256};
 use crate::certificate::{
     CampaignPredicate, Date, DigestSet, FactsError, Level, MAX_CERTIFICATE, Member, Members, Statement, Trust,
     Verification,
@@ -15,12 +17,47 @@ use crate::transcript::{Evidence, EvidenceError};
 use super::check::{Replayed, evidence_failure, read_profile};
 use super::evidence::Source;
 use super::reexecute::REEXECUTION;
+use super::trust::today;
 use super::ui::Unit;
-use super::verify::read_regular;
+use super::verify::read_below;
 use super::{Failure, FailureKind, Ui};
 
 /// Name of the folder with the certificates of its runs in a campaign's evidence folder.
 pub(crate) const CERTIFICATES: &str = "certificates";
+
+/// Options of every verb that takes several runs as a campaign.
+#[derive(Debug, Args)]
+pub(crate) struct CampaignArgs {
+    /// Runs that make up a campaign, or `all` of the store. Re-executions of them in the same store are found.
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
+    pub(crate) runs: Vec<String>,
+    /// Thresholds of a campaign, in TOML or JSON; built in: 5 instances, direct arm at 40 % and above the patch arm, seeds
+    /// 42, 137 and 9001; for 65537: everything resolved, every call executed again 3 times.
+    #[arg(long, value_name = "FILE", requires = "runs")]
+    profile: Option<PathBuf>,
+    /// Folder with the certificates of the runs, for 65537. `check` counts those that --policy or --key trusts, `certify`
+    /// those signed by its own key.
+    #[arg(long, value_name = "DIR", requires = "runs")]
+    pub(crate) certificates: Option<PathBuf>,
+}
+
+impl CampaignArgs {
+    /// Reads the profile, or takes the built-in one.
+    pub(crate) fn profile(&self) -> Result<Profile, Failure> {
+        Ok(self.profile.as_deref().map(read_profile).transpose()?.unwrap_or_default())
+    }
+
+    /// Reads the certificates of the runs, where a folder of them is named.
+    pub(crate) fn certificates(&self, trust: Trust, ui: &Ui) -> Result<Option<Certificates>, Failure> {
+        let Some(folder) = &self.certificates else { return Ok(None) };
+        let all = Certificates::read(folder, trust, today(), 0)?;
+        if all.passed_over > 0 {
+            let (count, folder) = (all.passed_over, folder.display());
+            ui.warn(format_args!("{count} of the files in {folder} are no certificates that count"));
+        }
+        Ok(Some(all))
+    }
+}
 
 /// The certificates of a campaign's runs, as far as somebody trusted signed them.
 pub(crate) struct Certificates {
@@ -30,11 +67,12 @@ pub(crate) struct Certificates {
     /// The files by the SHA-256 of the manifest that each is about.
     files: BTreeMap<Sha256, Vec<(PathBuf, Vec<u8>)>>,
     /// Files that are no certificate of a run that counts.
-    pub(crate) passed_over: usize,
+    passed_over: usize,
 }
 
 impl Certificates {
-    /// Reads the certificates in a folder; files with other names are not looked at.
+    /// Reads the certificates in a folder, which may be somebody else's: no link is followed, files with other names are
+    /// not looked at, and what cannot be read as a file is passed over.
     pub(crate) fn read(folder: &Path, trust: Trust, day: Date, minimum: u64) -> Result<Self, Failure> {
         let failed = |error: std::io::Error| {
             let message = format!("cannot read the certificates in {}: {error}", folder.display());
@@ -50,7 +88,10 @@ impl Certificates {
         paths.sort();
         let mut this = Self { trust, day, minimum, files: BTreeMap::new(), passed_over: 0 };
         for path in paths {
-            let bytes = read_regular(&path, MAX_CERTIFICATE, "certificate")?;
+            let Ok(bytes) = read_below(&path, MAX_CERTIFICATE, "certificate") else {
+                this.passed_over += 1;
+                continue;
+            };
             let verification = this.begin(&bytes);
             match verification.statement().filter(|statement| statement.run().is_some()).and_then(manifest) {
                 Some(manifest) => this.files.entry(manifest).or_default().push((path, bytes)),
@@ -97,6 +138,13 @@ pub(crate) fn certified(store: &Store, rows: &[RunRow], all: &Certificates) -> R
     Ok(certified)
 }
 
+/// The runs of a campaign in a store.
+pub(crate) struct Gathered {
+    pub(crate) members: Members,
+    /// The runs and their re-executions.
+    ids: Vec<RunId>,
+}
+
 /// Brings the runs of a store together to certify them, replays included.
 pub(crate) fn gather(
     store: &Store,
@@ -104,7 +152,7 @@ pub(crate) fn gather(
     profile: Profile,
     certificates: Option<&Certificates>,
     ui: &Ui,
-) -> Result<Members, Failure> {
+) -> Result<Gathered, Failure> {
     let bar = ui.bar("runs", rows.len() as u64, Unit::Items);
     let (mut runs, mut certified, mut roots) = (Vec::new(), Vec::new(), Vec::new());
     for row in rows {
@@ -123,19 +171,18 @@ pub(crate) fn gather(
         bar.inc(1);
     }
     bar.finish_and_clear();
+    let mut ids: Vec<RunId> = rows.iter().map(|row| row.id).collect();
     let mut executions = Vec::new();
     for row in store.runs()?.iter().filter(|row| row.kind == REEXECUTION && row.status == RunStatus::Finished) {
         let evidence = Evidence::of_run(store, row.id).map_err(evidence_failure)?;
         let execution = Execution::of(&evidence);
         if roots.iter().any(|root| execution.is_of(*root)) {
-            executions.push((digest_of(&evidence), execution));
+            executions.push((DigestSet::of(&BlobRef::of(evidence.manifest())), execution));
+            ids.push(row.id);
         }
     }
-    Ok(Members { runs, executions, certified: certificates.map(|_| certified), profile })
-}
-
-fn digest_of(evidence: &Evidence<'_>) -> DigestSet {
-    DigestSet::of(&crate::canon::BlobRef::of(evidence.manifest()))
+    let certified = certificates.map(|_| certified);
+    Ok(Gathered { members: Members { runs, executions, certified, profile }, ids })
 }
 
 /// Returns how a run that cannot be certified shows on the terminal.
@@ -149,28 +196,19 @@ pub(crate) fn facts_failure(error: FactsError) -> Failure {
 /// Writes the evidence folder of a campaign.
 pub(crate) fn write_evidence(
     store: &Store,
-    rows: &[RunRow],
-    members: &Members,
+    gathered: &Gathered,
     statement: &Statement,
     files: &[(String, Vec<u8>)],
     certificates: Option<&Certificates>,
     folder: &Path,
 ) -> Result<(), Failure> {
-    let wanted: Vec<Sha256> = members.executions.iter().map(|(digest, _)| digest.sha256()).collect();
-    let mut runs: Vec<_> = rows.iter().map(|row| row.id).collect();
-    for row in store.runs()?.iter().filter(|row| row.kind == REEXECUTION) {
-        let evidence = Evidence::of_run(store, row.id).map_err(evidence_failure)?;
-        if wanted.contains(&Sha256::of(evidence.manifest())) {
-            runs.push(row.id);
-        }
-    }
     let manifest = statement.campaign().map(|campaign| campaign.manifest()).unwrap_or_default();
-    let profile = members.profile.to_bytes().map_err(|error| Failure::new(FailureKind::Malformed, error))?;
+    let profile = gathered.members.profile.to_bytes().map_err(|error| Failure::new(FailureKind::Malformed, error))?;
     let mut all: Vec<(&str, &[u8])> = vec![("campaign.jsonl", &manifest), ("profile.json", &profile)];
     all.extend(files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())));
     let named = certificates.map(Certificates::named).unwrap_or_default();
     all.extend(named.iter().map(|(name, bytes)| (name.as_str(), *bytes)));
-    Evidence::write_campaign(store, &runs, folder, &all).map_err(evidence_failure)
+    Evidence::write_campaign(store, &gathered.ids, folder, &all).map_err(evidence_failure)
 }
 
 /// Says what the claims rest on that was neither named nor lies beside the runs: that is no word against them.
@@ -235,7 +273,7 @@ pub(crate) fn verify(
             return Ok(());
         }
     };
-    verification.members(Ok(&mut members), &|name| source.file(name));
+    verification.members(Ok(&members), &|name| source.file(name));
     if wants_replay && verification.reached() == Level::Evidence {
         let bar = ui.bar("replays", campaign.runs.len() as u64, Unit::Items);
         for (member, fact) in members.runs.iter_mut().zip(&campaign.runs) {
@@ -244,7 +282,7 @@ pub(crate) fn verify(
             bar.inc(1);
         }
         bar.finish_and_clear();
-        verification.members_replayed(&mut members);
+        verification.members_replayed(&members);
     }
     Ok(())
 }

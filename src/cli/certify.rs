@@ -11,11 +11,10 @@ use crate::store::{RunRow, Store};
 use crate::transcript::Evidence;
 
 use super::args::Global;
-use super::campaign::{self, Certificates};
-use super::check::{Replayed, assess, evidence_failure, find_runs, read_profile};
+use super::campaign::{self, CampaignArgs};
+use super::check::{Replayed, assess, evidence_failure, find_runs};
 use super::keyfile::{read_secret, write_whole};
 use super::runs::{find_run, open_store, short};
-use super::trust::today;
 use super::ui::{Tone, printable};
 use super::verify::read_regular;
 use super::{Exit, Failure, FailureKind, Host, Ui};
@@ -30,16 +29,8 @@ pub(crate) struct CertifyArgs {
     /// Run: an id, a unique prefix of one, a name, or `last`.
     #[arg(default_value = "last", conflicts_with = "runs")]
     run: String,
-    /// Runs that make up a campaign, or `all` of the store: one certificate about all of them. Re-executions of them in
-    /// the same store belong to it.
-    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
-    runs: Vec<String>,
-    /// Thresholds of the campaign, as for `check`.
-    #[arg(long, value_name = "FILE", requires = "runs")]
-    profile: Option<PathBuf>,
-    /// Folder with the certificates of the campaign's runs, for 65537; those signed by the same key count.
-    #[arg(long, value_name = "DIR", requires = "runs")]
-    certificates: Option<PathBuf>,
+    #[command(flatten)]
+    campaign: CampaignArgs,
     /// The private key, a file that only you may read.
     #[arg(long, value_name = "KEY")]
     key: PathBuf,
@@ -75,7 +66,7 @@ pub(crate) fn certify(args: &CertifyArgs, global: &Global, ui: &mut Ui) -> Resul
         return add_signature(args, path, &key, ui);
     }
     let store = open_store(&global.store)?;
-    if !args.runs.is_empty() {
+    if !args.campaign.runs.is_empty() {
         return certify_campaign(args, &store, &key, ui);
     }
     let row = find_run(&store, &args.run)?;
@@ -93,14 +84,12 @@ pub(crate) fn certify(args: &CertifyArgs, global: &Global, ui: &mut Ui) -> Resul
 }
 
 fn certify_campaign(args: &CertifyArgs, store: &Store, key: &SecretKey, ui: &mut Ui) -> Result<Exit, Failure> {
-    let profile = args.profile.as_deref().map(read_profile).transpose()?.unwrap_or_default();
-    let rows = find_runs(store, &args.runs)?;
-    let certificates = args
-        .certificates
-        .as_deref()
-        .map(|folder| Certificates::read(folder, Trust::Key(key.public()), today(), 0))
-        .transpose()?;
-    let mut members = campaign::gather(store, &rows, profile, certificates.as_ref(), ui)?;
+    let profile = args.campaign.profile()?;
+    let rows = find_runs(store, &args.campaign.runs)?;
+    // Those signed by the same key count.
+    let certificates = args.campaign.certificates(Trust::Key(key.public()), ui)?;
+    let gathered = campaign::gather(store, &rows, profile, certificates.as_ref(), ui)?;
+    let members = &gathered.members;
     let malformed = |problem: certificate::Problem| Failure::new(FailureKind::Malformed, problem);
     let rungs = members.rungs().map_err(malformed)?;
     let statement = members.statement().map_err(malformed)?;
@@ -109,7 +98,7 @@ fn certify_campaign(args: &CertifyArgs, store: &Store, key: &SecretKey, ui: &mut
     write(&issued, key, &path, args.force)?;
     if let Some(folder) = &args.evidence {
         let (statement, files) = (&issued.statement, issued.files());
-        campaign::write_evidence(store, &rows, &members, statement, &files, certificates.as_ref(), folder)?;
+        campaign::write_evidence(store, &gathered, statement, &files, certificates.as_ref(), folder)?;
     }
     extras(args, &issued.envelope, key, &path)?;
     tell(args, &issued.envelope, &issued.statement, &path, ui)?;

@@ -1,6 +1,6 @@
 //! `check`: what a run is worth, as a ladder of rungs with their criteria.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -13,11 +13,11 @@ use crate::store::{RunRow, RunStatus, Store};
 use crate::transcript::{Evidence, EvidenceError, ReplayOutcome};
 
 use super::args::Global;
-use super::campaign::{self, Certificates};
+use super::campaign::{self, CampaignArgs};
 use super::reexecute::REEXECUTION;
 use super::replay::{read_header, replay_run};
 use super::runs::{find_run, open_store, short};
-use super::trust::{TrustArgs, today};
+use super::trust::TrustArgs;
 use super::ui::{Tone, Unit, printable};
 use super::{Exit, Failure, FailureKind, Ui};
 
@@ -32,16 +32,8 @@ pub(crate) struct CheckArgs {
     /// Run: an id, a unique prefix of one, a name, or `last`.
     #[arg(default_value = "last", conflicts_with = "runs")]
     run: String,
-    /// Runs that make up a campaign, or `all` of the store. Re-executions of them in the same store are found.
-    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
-    runs: Vec<String>,
-    /// Thresholds of a campaign, in TOML or JSON; built in: 5 instances, direct arm at 40 % and above the patch arm, seeds
-    /// 42, 137 and 9001; for 65537: everything resolved, every call executed again 3 times.
-    #[arg(long, value_name = "FILE", requires = "runs")]
-    profile: Option<PathBuf>,
-    /// Folder with the certificates of the runs, for 65537; --policy or --key says whose count.
-    #[arg(long, value_name = "DIR", requires = "runs")]
-    certificates: Option<PathBuf>,
+    #[command(flatten)]
+    campaign: CampaignArgs,
     #[command(flatten)]
     trust: TrustArgs,
     /// The rung that must be reached.
@@ -59,7 +51,7 @@ fn parse_rung(text: &str) -> Result<Number, String> {
 
 pub(crate) fn check(args: &CheckArgs, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
     let store = open_store(&global.store)?;
-    if !args.runs.is_empty() {
+    if !args.campaign.runs.is_empty() {
         return check_campaign(args, &store, ui);
     }
     let row = find_run(&store, &args.run)?;
@@ -82,29 +74,15 @@ pub(crate) fn check(args: &CheckArgs, global: &Global, ui: &mut Ui) -> Result<Ex
 }
 
 fn check_campaign(args: &CheckArgs, store: &Store, ui: &mut Ui) -> Result<Exit, Failure> {
-    let profile = match &args.profile {
-        Some(path) => read_profile(path)?,
-        None => Profile::default(),
-    };
-    let rows = find_runs(store, &args.runs)?;
-    let certified = match &args.certificates {
-        Some(folder) => {
-            let Some(trust) = args.trust.load()? else {
-                let failure = Failure::new(FailureKind::Usage, "certificates count only if somebody is trusted");
-                return Err(failure.hint("name a policy with --policy or a public key with --key"));
-            };
-            let all = Certificates::read(folder, trust.trust, today(), 0)?;
-            if all.passed_over > 0 {
-                ui.warn(format_args!(
-                    "{} files in {} are no certificates that count",
-                    all.passed_over,
-                    folder.display()
-                ));
-            }
-            Some(campaign::certified(store, &rows, &all)?)
-        }
-        None => None,
-    };
+    let profile = args.campaign.profile()?;
+    let rows = find_runs(store, &args.campaign.runs)?;
+    let trust = args.trust.load()?;
+    if args.campaign.certificates.is_some() && trust.is_none() {
+        let failure = Failure::new(FailureKind::Usage, "certificates count only if somebody is trusted");
+        return Err(failure.hint("name a policy with --policy or a public key with --key"));
+    }
+    let certificates = trust.map(|loaded| args.campaign.certificates(loaded.trust, ui)).transpose()?.flatten();
+    let certified = certificates.map(|all| campaign::certified(store, &rows, &all)).transpose()?;
     let ladder = assess_rows(store, &rows, certified.as_deref(), &profile, ui)?;
     let wanted = args.rung.unwrap_or(Number::Stress);
     let exit = exit_of(&ladder, wanted);
@@ -165,6 +143,7 @@ pub(crate) fn assess_rows(
     let executions = again
         .map(|row| Ok(Execution::of(&Evidence::of_run(store, row.id).map_err(evidence_failure)?)))
         .collect::<Result<Vec<_>, Failure>>()?;
+    let (runs, executions): (Vec<_>, Vec<_>) = (runs.iter().collect(), executions.iter().collect());
     let input = CampaignInput { runs: &runs, executions: &executions, certified, profile };
     assess_campaign(&input).map_err(|error| Failure::new(FailureKind::Malformed, error))
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use rustix::fs::OFlags;
 
 use crate::certificate::{Date, Decision, Level, MAX_CERTIFICATE, Report, Trust, Verification};
 
@@ -109,11 +110,20 @@ pub(crate) fn exit_of(report: &Report) -> Exit {
 
 /// Reads a regular file of at most `cap` bytes; anything else is not opened for longer than it takes to see that.
 pub(crate) fn read_regular(path: &Path, cap: u64, what: &str) -> Result<Vec<u8>, Failure> {
+    read_with(path, cap, what, OFlags::NONBLOCK)
+}
+
+/// As [`read_regular`] in a folder that somebody else may have made: a link is not followed.
+pub(crate) fn read_below(path: &Path, cap: u64, what: &str) -> Result<Vec<u8>, Failure> {
+    read_with(path, cap, what, OFlags::NONBLOCK | OFlags::NOFOLLOW)
+}
+
+fn read_with(path: &Path, cap: u64, what: &str, flags: OFlags) -> Result<Vec<u8>, Failure> {
     let failed = |error: std::io::Error| {
         Failure::new(FailureKind::Environment, format!("cannot read the {what} {}: {error}", path.display()))
     };
     // Without waiting: opening a FIFO would otherwise hang until somebody writes to it.
-    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let flags = i32::try_from(flags.bits()).unwrap_or_default();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
     let found = file.metadata().map_err(failed)?;
     if found.file_type().is_char_device() || found.file_type().is_block_device() {
@@ -131,6 +141,11 @@ pub(crate) fn read_regular(path: &Path, cap: u64, what: &str) -> Result<Vec<u8>,
     let mut bytes = Vec::new();
     file.take(cap).read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes)
+}
+
+/// Says whether a folder is there, and is not a link to another one.
+fn is_own_folder(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|found| found.is_dir())
 }
 
 /// What a certificate is held against.
@@ -172,7 +187,7 @@ impl<'a> Examination<'a> {
         let Some(root) = verification.statement().and_then(|statement| Some(statement.run()?.transcript.raw_root))
         else {
             let beside = path.join(CERTIFICATES);
-            let folder = self.certificates.or_else(|| beside.is_dir().then_some(beside.as_path()));
+            let folder = self.certificates.or_else(|| is_own_folder(&beside).then_some(beside.as_path()));
             let certificates = folder
                 .map(|folder| Certificates::read(folder, self.trust.clone(), self.day.clone(), self.minimum))
                 .transpose()?;

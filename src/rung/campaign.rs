@@ -15,7 +15,6 @@ use crate::transcript::Evidence;
 
 /// One run of a campaign: what the campaign's criteria want to know of it, read once, so that a campaign of any size
 /// keeps no evidence in memory.
-#[derive(Clone)]
 pub struct CampaignRun {
     pub(super) manifest: Sha256,
     pub(super) facts: Result<Facts, String>,
@@ -38,9 +37,9 @@ impl CampaignRun {
 #[derive(Clone, Copy)]
 pub struct CampaignInput<'a> {
     /// The runs, in any order.
-    pub runs: &'a [CampaignRun],
+    pub runs: &'a [&'a CampaignRun],
     /// Runs in which calls of those runs were executed again, live.
-    pub executions: &'a [Execution],
+    pub executions: &'a [&'a Execution],
     /// The certificates of the runs, where somebody looked at them.
     pub certified: Option<&'a [Certified]>,
     /// The thresholds.
@@ -108,7 +107,7 @@ pub enum CampaignError {
 }
 
 /// Every run of the campaign reaches 641.
-fn every_run(campaign: &Campaign<'_>, runs: &[CampaignRun]) -> Criterion {
+fn every_run(campaign: &Campaign<'_>, runs: &[&CampaignRun]) -> Criterion {
     let all = runs.len();
     let with = |verdict| campaign.runs.values().filter(move |facts| facts.edge == verdict);
     let finding = match (campaign.unusable.first(), with(Verdict::Failed).next(), with(Verdict::NotAssessed).next()) {

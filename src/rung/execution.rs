@@ -7,7 +7,6 @@ use crate::canon::Sha256;
 use crate::transcript::{Evidence, Kind};
 
 /// What a campaign wants to know of a re-execution, read once.
-#[derive(Clone)]
 pub struct Execution {
     manifest: Sha256,
     /// Raw root of the run whose calls were asked again.
@@ -15,7 +14,6 @@ pub struct Execution {
     answers: Result<Vec<Answer>, String>,
 }
 
-#[derive(Clone)]
 struct Answer {
     position: u32,
     request: Option<Sha256>,

@@ -85,7 +85,7 @@ fn every_run_replays(campaign: &Campaign<'_>) -> Finding {
 }
 
 /// Every call was executed again, often enough, with the same canonical reply.
-fn calls_reexecuted(campaign: &Campaign<'_>, executions: &[Execution]) -> Finding {
+fn calls_reexecuted(campaign: &Campaign<'_>, executions: &[&Execution]) -> Finding {
     let wanted = campaign.profile.executions;
     let direct = campaign.arm(&campaign.profile.direct);
     if direct.is_empty() {

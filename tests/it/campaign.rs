@@ -99,6 +99,17 @@ fn refused_evidence(env: &TestEnv) {
     assert_eq!(with(&folder.join("profile.json"), &easier), (1, "manifest".into()));
     let void = |path: &Path| fs::write(path, "{}").unwrap();
     assert_eq!(with(&folder.join("certificates/one.dsse.json"), &void), (1, "rung".into()));
+    // A link is not followed, even to the right file.
+    let (own, other) = (folder.join("certificates/one.dsse.json"), env.work().join("certificates/one.dsse.json"));
+    let link = |path: &Path| {
+        fs::remove_file(path).unwrap();
+        std::os::unix::fs::symlink(&other, path).unwrap();
+    };
+    link(&own);
+    let found = verified(env, &["--evidence", "evidence"]);
+    assert_eq!((found.0, found.1["reason"].as_str()), (1, Some("rung")));
+    fs::remove_file(&own).unwrap();
+    fs::copy(&other, &own).unwrap();
     assert_eq!(verified(env, &["--evidence", "evidence"]).0, 0);
 }
 

@@ -334,6 +334,7 @@ impl Campaign {
         };
         let runs: Vec<CampaignRun> = self.runs.iter().map(run).collect();
         let executions: Vec<Execution> = self.executions.iter().map(|id| Execution::of(&evidence(id))).collect();
+        let (runs, executions): (Vec<_>, Vec<_>) = (runs.iter().collect(), executions.iter().collect());
         assess_campaign(&CampaignInput { runs: &runs, executions: &executions, certified, profile }).expect("a ladder")
     }
 
