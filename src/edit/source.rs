@@ -147,8 +147,10 @@ impl<'a> Source<'a> {
         let last = lines.len().saturating_sub(1);
         for (index, (text, end, is_new)) in lines.iter().enumerate() {
             out.extend_from_slice(text);
-            // A line that comes to be the last, since those behind it are gone, keeps its end.
-            let is_bare = index == last && self.lacks_final_newline() && (*is_new || end.is_empty());
+            // A line that comes to be the last, since those behind it are gone, keeps its end. A blank one without an end
+            // would be no line.
+            let is_bare =
+                index == last && self.lacks_final_newline() && (*is_new || end.is_empty()) && !text.is_empty();
             out.extend_from_slice(match (is_bare, end.is_empty()) {
                 (true, _) => b"",
                 (false, true) => eol,
@@ -188,6 +190,7 @@ mod tests {
         assert_eq!(spliced(b"a\nb", 0..1, &["A"]), "A\nb");
         assert_eq!(spliced(b"a\nb\n", 1..2, &[]), "a\n");
         assert_eq!(spliced(b"a\nb", 1..2, &[]), "a\n");
+        assert_eq!(spliced(b"a\nb", 1..2, &["c", ""]), "a\nc\n\n");
         assert_eq!(spliced(b"", 0..0, &["a"]), "a\n");
         // A line that the new text repeats keeps its own line end.
         assert_eq!(spliced(b"a\r\nb\nc\n", 0..3, &["a", "B", "c"]), "a\r\nB\nc\n");
