@@ -3,6 +3,7 @@
 //! Four kinds of evidence are added up: what the task names by path, traceback or module ([`mentions`]); which files
 //! define the names it uses ([`source`]); how much of its vocabulary a file shares, weighed as in BM25 ([`weigh`]); and
 //! the names of failing tests. Files that look like tests, documentation or set-up are put back. Ties go by path.
+//! How often that finds the file to change, and what each rule brings, is measured in `benches/ranking`.
 
 mod mentions;
 mod source;

@@ -75,16 +75,20 @@ impl<'a> Reader<'a> {
     }
 
     fn count(&mut self, word: &str, times: u32, facts: &mut Facts) {
-        if !self.known.contains_key(word) {
-            let lower = word.to_ascii_lowercase();
-            let is_composed = lower != word || word.contains('_');
-            let parts = parts_of(word).filter(|part| is_composed && *part != lower);
-            let numbers = parts.chain([lower.clone()]).filter_map(|part| self.terms.number(&part)).collect();
-            self.known.insert(word.to_owned(), numbers);
+        let mut add = |numbers: &[usize]| {
+            for number in numbers {
+                *facts.uses.entry(*number).or_default() += times;
+            }
+        };
+        if let Some(numbers) = self.known.get(word) {
+            return add(numbers);
         }
-        for number in self.known.get(word).into_iter().flatten() {
-            *facts.uses.entry(*number).or_default() += times;
-        }
+        let lower = word.to_ascii_lowercase();
+        let is_composed = lower != word || word.contains('_');
+        let parts = parts_of(word).filter(|part| is_composed && *part != lower);
+        let numbers: Vec<usize> = parts.chain([lower.clone()]).filter_map(|part| self.terms.number(&part)).collect();
+        add(&numbers);
+        self.known.insert(word.to_owned(), numbers);
     }
 }
 

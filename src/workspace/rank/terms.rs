@@ -14,6 +14,16 @@ pub(super) struct Terms {
 /// The most terms that are counted; longer issues repeat themselves or paste logs.
 const MOST_TERMS: usize = 600;
 
+/// What a word of the title weighs against one of the rest: the title says what is wrong, the rest also quotes logs and
+/// examples. This and the next three: benches/ranking/README.md says what each brings.
+const TITLE: u64 = 6;
+
+/// What defining a name of the task is worth, in percent of the best shared vocabulary: a name of several parts
+/// (`BoundField`), another name, and a word that may be a name.
+const COMPOSED_NAME: u64 = 50;
+const NAME: u64 = 30;
+const WORD: u64 = 8;
+
 /// English and Python words that say nothing about where something is.
 const STOP: &str = " the and for that this with from not but are was were has have had will would can could should may \
     might must does did doing done been being its it's they them their there then than when where which while what who \
@@ -33,7 +43,7 @@ impl Terms {
         let mut names = BTreeMap::new();
         // The first line of an issue is its title.
         let title = issue.lines().find(|line| !line.trim().is_empty()).unwrap_or("");
-        for (text, factor) in [(title, 2), (issue, 1), (failing, 1)] {
+        for (text, factor) in [(title, TITLE), (issue, 1), (failing, 1)] {
             for word in words(text) {
                 let is_name = is_name(word) || is_code(text, word);
                 let lower = word.to_lowercase();
@@ -49,9 +59,9 @@ impl Terms {
                 }
                 if word.len() > 2 && !is_stop(&lower) {
                     let worth = match (is_name, parts) {
-                        (true, 2..) => 70,
-                        (true, _) => 45,
-                        (false, _) => 12,
+                        (true, 2..) => COMPOSED_NAME,
+                        (true, _) => NAME,
+                        (false, _) => WORD,
                     };
                     let known = names.entry(word.to_owned()).or_insert(0);
                     *known = worth.max(*known);
