@@ -12,9 +12,10 @@ use crate::gate;
 use crate::model::{self, Provider};
 use crate::prompt;
 use crate::syntax;
+use crate::workspace;
 
 /// Version of the events that a solve run writes and of their order.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// Returns the digest of this version's rules.
 pub fn orchestration_digest() -> Blake3 {
@@ -28,6 +29,7 @@ pub fn orchestration_digest() -> Blake3 {
         "edit": edit::VERSION,
         "syntax": syntax::VERSION,
         "gate": gate::VERSION,
+        "ranking": workspace::RANKING,
         "normalisers": providers.map(model::normaliser),
         "test-log": gate::NORMALISER,
     });

@@ -191,10 +191,8 @@ impl<'a, 'l> Solver<'a, 'l> {
     /// Ranks the files of the tree and reads those that fit into a prompt.
     pub(super) fn select_files(&mut self, base: &Tree, baseline: &Baseline) -> Result<Vec<ShownFile>, Interruption> {
         self.began(Phase::Selection, 0);
-        let query = Query {
-            issue: format!("{}\n{}", self.instance.problem_statement, self.instance.hints),
-            failing: baseline.failing.clone(),
-        };
+        // Without the comments of `hints_text`: they were written by people who looked for the fix.
+        let query = Query { issue: self.instance.problem_statement.clone(), failing: baseline.failing.clone() };
         let request = canonical_bytes(&json!({
             "tree": base.digest(),
             "issue": Blake3::of(query.issue.as_bytes()),

@@ -20,7 +20,7 @@ mod worktree;
 pub use error::WorkspaceError;
 pub use git::Git;
 pub use origin::Origin;
-pub use rank::{Query, Ranked, rank};
+pub use rank::{Query, RANKING, Ranked, rank};
 pub use repos::Repos;
 pub use user::UserRepository;
 pub use worktree::{MAX_READ, Recovery, Worktree};

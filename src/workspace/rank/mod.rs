@@ -18,6 +18,9 @@ use mentions::Mentions;
 use source::{Facts, Reader};
 use terms::Terms;
 
+/// Version of the ranking rules; part of the orchestration digest, raised on purpose with every change.
+pub const RANKING: u32 = 2;
+
 /// What the files are ranked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
