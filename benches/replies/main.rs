@@ -6,6 +6,7 @@
     reason = "a measuring program reads arguments, prints, and may stop at the first failure"
 )]
 
+mod big;
 mod tasks;
 
 use std::collections::BTreeMap;
@@ -52,6 +53,9 @@ struct Count {
 
 fn main() {
     let options = options();
+    if options.contains_key("big") {
+        return big::table();
+    }
     let folder = PathBuf::from(options.get("out").map_or("benches/replies/out", String::as_str));
     std::fs::create_dir_all(&folder).unwrap();
     let real = match (options.get("instances"), options.get("repos")) {

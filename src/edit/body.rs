@@ -1,6 +1,7 @@
 //! The new text of an edit: which lines of the reply it is, and what shape it has.
 
 use super::code::Code;
+use super::label;
 use super::notes::{Notes, refuse};
 use super::reply::fence;
 use super::scan::{Block, Fence, FenceRole, has_text};
@@ -60,8 +61,14 @@ pub(super) fn of(block: &Block, cut_off: bool, is_last: bool, notes: &mut Notes)
         notes.add(Code::SearchReplace);
         return Ok(Body::OldNew(old.clone(), fences[0].lines.clone()));
     }
-    let of_role = |role| fences.iter().filter(|fence| self::role(fence) == role).collect::<Vec<_>>();
+    let of_role = |role| {
+        let mut found = fences.iter().filter(|fence| self::role(fence) == role).collect::<Vec<_>>();
+        found.dedup_by(|later, earlier| later.lines == earlier.lines);
+        found
+    };
     match (fences.as_slice(), of_role(FenceRole::Old).as_slice(), of_role(FenceRole::New).as_slice()) {
+        // What is wrong was quoted, and nothing said in its place.
+        ([_], [_], _) => Ok(Body::None),
         ([only], ..) => Ok(plain(only.lines.clone())),
         ([_, _], [old], _) => {
             let new = fences.iter().find(|fence| **fence != **old).map(|fence| fence.lines.clone());
@@ -104,18 +111,55 @@ fn relevant(fences: &[Fence]) -> Vec<&Fence> {
     if code.is_empty() { fences.iter().collect() } else { code }
 }
 
-fn role(fence: &Fence) -> FenceRole {
-    if fence.role != FenceRole::Plain {
+/// Says whether a fence holds old or new text, by its label or the sentence above it: small models quote what they
+/// think is wrong, and only a part of them go on to say what is right.
+pub(super) fn role(fence: &Fence) -> FenceRole {
+    if fence.role != FenceRole::Plain || label::parse(&fence.above).is_some() {
         return fence.role;
     }
+    const OLD: &[&str] = &["old", "before", "original", "current"];
+    const NEW: &[&str] = &["new", "after", "fixed", "corrected", "updated"];
+    // Weaker words count only where none of those is there.
+    const WRONG: &[&str] = &[
+        "cause",
+        "causes",
+        "caused",
+        "failure",
+        "fails",
+        "failed",
+        "failing",
+        "wrong",
+        "incorrect",
+        "buggy",
+        "bug",
+        "error",
+        "problem",
+    ];
+    const RIGHT: &[&str] = &[
+        "fix",
+        "fixes",
+        "edit",
+        "edits",
+        "edited",
+        "change",
+        "changes",
+        "changed",
+        "replace",
+        "replaced",
+        "replacement",
+        "correct",
+        "repaired",
+        "should",
+        "instead",
+    ];
     let above = fence.above.to_ascii_lowercase();
     let has = |words: &[&str]| {
         above.trim_end().ends_with(':')
             && above.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| words.contains(&word))
     };
-    match (has(&["old", "before", "original", "current"]), has(&["new", "after", "fixed", "corrected", "updated"])) {
-        (true, false) => FenceRole::Old,
-        (false, true) => FenceRole::New,
+    match (has(OLD), has(NEW), has(WRONG), has(RIGHT)) {
+        (true, false, ..) | (false, false, true, false) => FenceRole::Old,
+        (false, true, ..) | (false, false, false, true) => FenceRole::New,
         _ => FenceRole::Plain,
     }
 }

@@ -9,7 +9,7 @@ use super::notes::{Notes, refuse};
 use super::source::Splice;
 use super::types::Refusal;
 use super::variant::{Edit, File, Variant};
-use crate::syntax::{Definition, Gate, Kind, SyntaxError, definitions, errors};
+use crate::syntax::{Definition, Gate, Kind, SyntaxError, definitions, errors, lacks_code};
 
 /// Lines that may differ where a text is compared with those that it replaces.
 const MOST_DIFFERENT: usize = 2000;
@@ -67,12 +67,12 @@ pub(super) fn combine(file: &File<'_>, edits: Vec<Edit>, notes: &mut Notes) -> R
         }
         let passing = passing(&trials, &chosen, index, &edit.single);
         match tightest(file, &passing) {
-            Some(only) => {
+            Some(only) if is_near(edit, only) => {
                 chosen[index] = only;
                 added = 0;
             }
-            None if passing.is_empty() => {}
-            None => several = Some(edit.ambiguous),
+            _ if passing.is_empty() => {}
+            _ => several = Some(edit.ambiguous),
         }
     }
     let splices = sorted(&chosen);
@@ -134,6 +134,14 @@ fn left_out(file: &File<'_>, edits: &[Edit], chosen: &[&Variant], bytes: &[u8]) 
     if edits.iter().zip(chosen).all(|(edit, variant)| edit.said == variant.splice.range) {
         return Ok(());
     }
+    let texts = file.source.texts();
+    for (_, Variant { splice, .. }) in edits.iter().zip(chosen).filter(|(edit, v)| edit.said != v.splice.range) {
+        let old = texts[splice.range.clone()].join("\n");
+        if lacks_code(language, &splice.new.join("\n")) && !lacks_code(language, &old) {
+            let message = format!("a function of {} is given without its code: write every line in full", file.path);
+            return Err(refuse(Code::Elision, message, excerpt::around(&splice.new, 0..splice.new.len(), 0, 10)));
+        }
+    }
     let after = definitions(language, bytes);
     let mut kept: BTreeMap<&str, usize> = BTreeMap::new();
     after.iter().for_each(|definition| *kept.entry(&definition.name).or_default() += 1);
@@ -163,7 +171,6 @@ fn left_out(file: &File<'_>, edits: &[Edit], chosen: &[&Variant], bytes: &[u8]) 
         names.join(", "),
         file.path
     );
-    let texts = file.source.texts();
     let shown =
         lost.iter().take(5).map(|definition| excerpt::around(texts, definition.header - 1..definition.header, 0, 1));
     Err(refuse(Code::Elision, message, format!("left out:\n{}", shown.collect::<String>())))
@@ -176,6 +183,12 @@ fn tightest<'v>(file: &File<'_>, variants: &[&'v Variant]) -> Option<&'v Variant
     };
     let first = variants.iter().copied().min_by_key(|variant| variant.splice.range.len())?;
     variants.iter().all(|variant| filled(variant) == filled(first)).then_some(first)
+}
+
+/// Says whether a moved range is the one that was said, some lines off or with one end off by one: not one that swallows
+/// whatever would not parse.
+fn is_near(edit: &Edit, moved: &Variant) -> bool {
+    edit.said.is_empty() || edit.said.len().abs_diff(moved.splice.range.len()) <= 1
 }
 
 fn sorted(chosen: &[&Variant]) -> Vec<Splice> {

@@ -87,7 +87,7 @@ fn diffs(lines: &[String]) -> Vec<Block> {
 /// Takes fences whose opening line, the line above or first comment names a file; a single one for the single file.
 fn fences(fences: &[Fence], context: &Context<'_>, notes: &mut Notes) -> Vec<Block> {
     let mut found = Vec::new();
-    for fence in fences {
+    for fence in fences.iter().filter(|fence| body::role(fence) != FenceRole::Old) {
         let info = fence.info.split([' ', ':']).find_map(path_in);
         let first = fence.lines.first().and_then(|line| {
             let comment = line.trim().strip_prefix('#').or_else(|| line.trim().strip_prefix("//"))?;
@@ -98,7 +98,9 @@ fn fences(fences: &[Fence], context: &Context<'_>, notes: &mut Notes) -> Vec<Blo
             found.push(Block { fences: vec![Fence { lines, ..fence.clone() }], path: Some(path), ..Block::default() });
         }
     }
-    if let (true, [fence], Some(path)) = (found.is_empty(), fences, only_shown(context)) {
+    if let (true, [fence], Some(path)) = (found.is_empty(), fences, only_shown(context))
+        && body::role(fence) != FenceRole::Old
+    {
         notes.add(Code::PathGuess);
         found.push(Block { path: Some(path), fences: vec![fence.clone()], ..Block::default() });
     }

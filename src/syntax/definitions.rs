@@ -89,6 +89,28 @@ pub fn definitions_of_part(language: Language, text: &str) -> Vec<Definition> {
     inside.into_iter().filter(|d| d.depth > 0 && d.first > 1).map(moved).collect()
 }
 
+/// Says whether a text has functions, and of all of them only heads and words about them.
+pub fn lacks_code(language: Language, text: &str) -> bool {
+    let Some(tree) = parse(language, text.as_bytes()) else { return false };
+    let is_code = |node: Node<'_>| {
+        let inner = node.named_child(0).filter(|_| node.kind() == "expression_statement");
+        let is_words = inner.is_some_and(|inner| matches!(inner.kind(), "string" | "ellipsis"));
+        !Language::is_comment(node.kind()) && node.kind() != "pass_statement" && !is_words
+    };
+    let mut has_functions = false;
+    let mut walk = Walk::new(&tree);
+    while let Some((node, _)) = walk.next(true) {
+        let Some((Kind::Function, _)) = defined(language, node) else { continue };
+        let Some(body) = node.child_by_field_name("body") else { continue };
+        let mut cursor = body.walk();
+        if body.named_children(&mut cursor).any(is_code) {
+            return false;
+        }
+        has_functions = true;
+    }
+    has_functions
+}
+
 fn defined(language: Language, node: Node<'_>) -> Option<(Kind, Node<'_>)> {
     let kind = match language {
         Language::Python => match node.kind() {
@@ -232,6 +254,22 @@ fn last_line(node: Node<'_>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_head_with_words_is_no_function() {
+        for (language, text, expected) in [
+            (Language::Python, "def f(a):\n    \"\"\"Says a.\"\"\"\n", true),
+            (Language::Python, "@b\ndef f(a):\n    # later\n    pass\n", true),
+            (Language::Python, "def f(a):\n    \"\"\"Says a.\"\"\"\n    return a\n", false),
+            (Language::Python, "class A:\n    def f(self): ...\n    def g(self): return 1\n", false),
+            (Language::Python, "a = 1\n", false),
+            (Language::JavaScript, "export function f(a) {\n  // later\n}\n", true),
+            (Language::Go, "func f() int {\n\treturn 1\n}\n", false),
+            (Language::Rust, "fn f() {\n}\n", true),
+        ] {
+            assert_eq!(lacks_code(language, text), expected, "{text:?}");
+        }
+    }
 
     fn shown(language: Language, source: &str) -> Vec<String> {
         definitions(language, source.as_bytes())

@@ -14,7 +14,7 @@ mod parse;
 
 pub use balance::balance;
 pub use compare::same_code;
-pub use definitions::{Definition, Kind, definitions, definitions_of_part};
+pub use definitions::{Definition, Kind, definitions, definitions_of_part, lacks_code};
 pub use errors::{Baseline, Gate, Problem, SyntaxError, errors, new_errors};
 pub use language::Language;
 
