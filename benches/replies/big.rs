@@ -26,6 +26,14 @@ fn answers(bytes: usize, path: &str) -> Vec<(&'static str, Format, Vec<u8>)> {
     let hunk = "@@ -1,2 +1,2 @@\n a = 1\n-b\n+c\n";
     let long = "x".repeat(bytes / 2);
     let direct: Vec<(&'static str, Vec<u8>)> = vec![
+        ("a small edit", format!("{head}```\nb = 2\n```\n").into_bytes()),
+        ("a small edit that breaks", format!("{head}```\nb = (2\n```\n").into_bytes()),
+        (
+            "60 small edits",
+            (0..60)
+                .flat_map(|n| format!("FILE: {path}\nLINES: {0}-{0}\n```\nb = 2\n```\n", 4 * n + 1).into_bytes())
+                .collect(),
+        ),
         ("one line", text("a")),
         ("one line in an edit", fenced("a = 1 ")),
         ("short lines in an edit", fenced("a\n")),
@@ -84,28 +92,33 @@ fn answers(bytes: usize, path: &str) -> Vec<(&'static str, Format, Vec<u8>)> {
     direct.chain(patch.into_iter().map(|(name, reply)| (name, Format::Patch, reply))).collect()
 }
 
+/// Returns files of about so many bytes.
+fn files(bytes: usize) -> Vec<(&'static str, File)> {
+    let text = |unit: &str| filled(unit, bytes / unit.len() * unit.len()).into_bytes();
+    vec![
+        ("equal lines", ("a.py", text("a = 1\n"))),
+        ("one line", ("a.py", text("a = 1;"))),
+        ("functions", ("a.py", text("def f():\n    return 1\n\n"))),
+        ("deep awaits", ("a.py", [b"async def f():\n  ".to_vec(), text("(await "), b"1".to_vec(), text(")")].concat())),
+        ("Go", ("a.go", [b"package a\n".to_vec(), text("var a = 1\n")].concat())),
+        ("Rust", ("a.rs", text("/// a\n#[b]\nfn f() {}\n"))),
+        ("C quotes", ("a.c", text("\\'"))),
+        ("plain", ("a.txt", text("a = 1\n"))),
+    ]
+}
+
 /// Prints a table: each answer against each file.
 pub(crate) fn table() {
-    let files: Vec<(&str, File)> = vec![
-        ("equal lines", ("a.py", filled("a = 1\n", 4 * MEGABYTE).into_bytes())),
-        ("one line", ("a.py", filled("a = 1;", 4 * MEGABYTE).into_bytes())),
-        ("functions", ("a.py", filled("def f():\n    return 1\n\n", 2 * MEGABYTE).into_bytes())),
-        (
-            "Go",
-            ("a.go", [b"package a\n".to_vec(), filled("var a = 1\n", 2 * MEGABYTE / 10 * 10).into_bytes()].concat()),
-        ),
-        ("C quotes", ("a.c", filled("\\'", 2 * MEGABYTE).into_bytes())),
-        ("plain", ("a.txt", filled("a = 1\n", 4 * MEGABYTE).into_bytes())),
-    ];
     let wide = Limits { reply_bytes: 64 * MEGABYTE, file_bytes: 64 * MEGABYTE as u64, ..Limits::default() };
-    for (size, limits, said) in [
-        (10 * MEGABYTE, Limits::default(), "10 MB, the limits as they are"),
-        (MEGABYTE - 200, Limits::default(), "1 MB, the limits as they are"),
-        (10 * MEGABYTE, wide, "10 MB, with a limit of 64 MB"),
+    let below = MEGABYTE / 2 - 400;
+    for (size, file_size, limits, said) in [
+        (10 * MEGABYTE, below, Limits::default(), "answers of 10 MB, the limits as they are"),
+        (2 * below, below, Limits::default(), "answers and files of up to 1 MB, the limits as they are"),
+        (10 * MEGABYTE, 5 * MEGABYTE, wide, "answers of 10 MB, files of 5 MB and more, with a limit of 64 MB"),
     ] {
         println!("\n{said}");
         let mut slowest: BTreeMap<&str, (f64, String)> = BTreeMap::new();
-        for (kind, (path, bytes)) in &files {
+        for (kind, (path, bytes)) in &files(file_size) {
             let mut tree = Tree::default();
             let entry = TreeEntry { mode: FileMode::Regular, digest: Blake3::of(bytes), size: bytes.len() as u64 };
             tree.insert((*path).to_owned(), entry);

@@ -192,7 +192,8 @@ fn loose(block: &Block, notes: &mut Notes) -> Body {
         // Reasoning may have several paragraphs.
         let is_end = |at: &usize| !is_blank(&lines[*at + 1]);
         let more = blanks.filter(is_end).filter(|at| has_text(&lines[first..*at]));
-        texts.extend(more.take(MOST_PARAGRAPHS).map(after));
+        let most = if is_long(lines) { 0 } else { MOST_PARAGRAPHS };
+        texts.extend(more.take(most).map(after));
         return Body::Text(texts);
     }
     let from = usize::from(reasoning.is_empty());
@@ -213,10 +214,17 @@ fn ending(lines: Vec<String>) -> Body {
         return Body::Delete;
     }
     let mut texts = vec![lines.clone()];
-    for at in (1..lines.len()).rev().filter(|at| lines[*at].trim().is_empty()).take(5) {
+    let most = if is_long(&lines) { 0 } else { 5 };
+    for at in (1..lines.len()).rev().filter(|at| lines[*at].trim().is_empty()).take(most) {
         texts.push(trimmed(&lines[..at]));
     }
     Body::Text(texts)
+}
+
+/// Says whether a text is so long that it is read one way only.
+fn is_long(lines: &[String]) -> bool {
+    const LONG: usize = 64 << 10;
+    lines.iter().map(String::len).sum::<usize>() > LONG
 }
 
 /// Drops blank lines at both ends.

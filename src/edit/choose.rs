@@ -15,7 +15,7 @@ use crate::syntax::{Definition, Gate, Kind, SyntaxError, definitions, errors, la
 const MOST_DIFFERENT: usize = 2000;
 
 /// Bytes of results that are tried for one file.
-const MOST_TRIED: usize = 16 << 20;
+const MOST_TRIED: usize = 4 << 20;
 
 /// The edits of one file, combined: its new bytes and what was replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(super) struct Combined {
 pub(super) fn combine(file: &File<'_>, edits: Vec<Edit>, notes: &mut Notes) -> Result<Combined, Refusal> {
     let edits = without_repetition(edits, notes);
     let edits = without_overlap(file, edits, notes)?;
-    let trials = Trials { file, left: Cell::new((MOST_TRIED / file.source.bytes().len().max(1)).clamp(4, 2000)) };
+    let trials = Trials { file, left: Cell::new((MOST_TRIED / file.source.bytes().len().max(1)).clamp(3, 2000)) };
     let mut chosen: Vec<&Variant> = Vec::new();
     for edit in &edits {
         match edit.ordered.first().or(edit.single.first()) {

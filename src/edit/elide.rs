@@ -1,6 +1,11 @@
 //! Left-out parts (`# … rest unchanged`): filled in from the file where their neighbours are unmistakable.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
+
+/// Of a text that leaves out more parts than this, nobody can say what it is.
+const MOST_PARTS: usize = 30;
 
 /// What became of left-out parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,13 +23,18 @@ pub(super) fn fill(body: &[String], original: &[Cow<'_, str>], is_stub_file: boo
     let mut out: Vec<String> = Vec::new();
     // Lines of the original before this one are used up.
     let mut used = 0;
-    let mut is_filled = false;
+    let mut parts = 0;
+    let known: OnceCell<BTreeSet<&str>> = OnceCell::new();
+    let known = || known.get_or_init(|| original.iter().map(|line| line.trim()).collect());
     for (index, line) in body.iter().enumerate() {
-        if !is_elision(line) || is_code(body, index, original, is_stub_file) {
+        if !is_elision(line) || is_stub_file && line.trim() == "..." || is_code(body, index, &known) {
             out.push(line.clone());
             continue;
         }
-        is_filled = true;
+        parts += 1;
+        if parts > MOST_PARTS {
+            return Filled::Unclear(index);
+        }
         let before = body[..index].iter().rev().find(|line| !line.trim().is_empty());
         let after = body[index + 1..].iter().find(|line| !line.trim().is_empty());
         let start = match before {
@@ -53,7 +63,7 @@ pub(super) fn fill(body: &[String], original: &[Cow<'_, str>], is_stub_file: boo
         out.extend(part.iter().map(|line| line.to_string()));
         used = end;
     }
-    if is_filled { Filled::Lines(out) } else { Filled::Whole }
+    if parts > 0 { Filled::Lines(out) } else { Filled::Whole }
 }
 
 /// Returns the index of the one line from `start` on that equals `wanted`.
@@ -94,18 +104,15 @@ fn is_elision(line: &str) -> bool {
     lower.len() <= 80 && (MARKS.iter().any(|mark| lower.contains(mark)) || (comment.is_some() && is_dotted))
 }
 
-/// Says whether the line is code or a comment of the file itself: it was there before, or is a stub's body.
-fn is_code(body: &[String], index: usize, original: &[Cow<'_, str>], is_stub_file: bool) -> bool {
+/// Says whether the line is code or a comment of the file itself: it was there before, or is the body of what was not.
+fn is_code<'o>(body: &[String], index: usize, known: &dyn Fn() -> &'o BTreeSet<&'o str>) -> bool {
     let line = body[index].trim();
-    if original.iter().any(|old| old.trim() == line) || (is_stub_file && line == "...") {
+    if known().contains(line) {
         return true;
     }
     let header = body[..index].iter().rev().find(|line| !line.trim().is_empty());
     // The body of a new definition may be `...`; that of one that the file has was left out.
-    line == "..."
-        && header.is_some_and(|header| {
-            header.trim_end().ends_with(':') && !original.iter().any(|old| old.trim() == header.trim())
-        })
+    line == "..." && header.is_some_and(|header| header.trim_end().ends_with(':') && !known().contains(header.trim()))
 }
 
 #[cfg(test)]

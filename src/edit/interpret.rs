@@ -152,6 +152,7 @@ fn replaced(file: &File<'_>, old: Vec<String>, new: Vec<String>, notes: &mut Not
             };
             let range = start..start + old.len();
             let new = variant::filled(file, &range, new, notes)?;
+            variant::moderate(file, &range, &new)?;
             Ok(Edit::plain(range, new))
         }
         Found::Often(starts) => {

@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn a_redefinition_takes_the_whole_definition() {
         let source = Source::new(FILE).unwrap();
-        let file = File::new("a.py", &source);
+        let file = File::new("a.py", &source, crate::edit::Limits::default());
         let redefined = |range, text| redefined(&range, &body(text), &file);
         assert_eq!(redefined(4..5, "def first(a):\n    return a"), Some(3..6));
         assert_eq!(redefined(4..6, "@wraps\ndef first(a):\n    return a"), Some(2..6));
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn a_text_without_a_range_finds_its_place() {
         let source = Source::new(FILE).unwrap();
-        let file = File::new("a.py", &source);
+        let file = File::new("a.py", &source, crate::edit::Limits::default());
         let aligned = |text| aligned(&body(text), &file);
         assert_eq!(aligned("def second(a):\n    return a + 1"), Some((8..10, Code::SnapNode)));
         assert_eq!(aligned("    best = a\n    best += 1\n    return best"), Some((4..6, Code::Align)));

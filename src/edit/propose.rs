@@ -22,7 +22,7 @@ use super::types::{Context, Proposal, Refusal};
 use super::variant::{self, Edit, File};
 
 /// Bytes of files that one answer may have read: a file counts once for each of its edits.
-const MOST_READ: usize = 16 << 20;
+const MOST_READ: usize = 8 << 20;
 
 /// Reads a reply against the tree. `read` yields a file of the tree that the prompt did not show.
 ///
@@ -93,7 +93,7 @@ fn attempt(
                 notes.add(Code::Create);
                 let bytes = new_file(&lines);
                 let empty = Source::new(b"").expect("no bytes hold no NUL");
-                let file = File::new(&path, &empty);
+                let file = File::new(&path, &empty, context.limits);
                 let lines = variant::filled(&file, &(0..0), lines, notes)?;
                 choose::combine(&file, vec![Edit::plain(0..0, lines)], notes)?;
                 changed.create(path, bytes);
@@ -101,7 +101,7 @@ fn attempt(
             Plan::Edit(edits) => {
                 let bytes = &files[&path];
                 let source = text_of(bytes, &path)?;
-                let file = File::new(&path, &source);
+                let file = File::new(&path, &source, context.limits);
                 let combined = choose::combine(&file, edits, notes)?;
                 if source.has_long_ends() {
                     notes.add(Code::Eol);
@@ -212,7 +212,7 @@ fn plan(
         Target::Existing(path) => {
             let bytes = bytes_of(&path, context, read, files)?;
             let source = text_of(bytes, &path)?;
-            let file = File::new(&path, &source);
+            let file = File::new(&path, &source, context.limits);
             let plan = if deletes {
                 match span {
                     // With text the lines are meant, not the file, and nothing says where they are.

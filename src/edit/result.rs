@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use similar::{Algorithm, capture_diff_slices};
-
 use super::cheating;
 use super::choose::Combined;
 use super::code::Code;
 use super::excerpt;
 use super::notes::refuse;
-use super::runs::is_within;
+use super::runs::changed;
 use super::source::{Source, Splice};
 use super::types::{Change, Context, Proposal, Refusal};
 use crate::canon::{Blake3, FileMode, TreeEntry};
@@ -43,11 +41,12 @@ impl Changed {
 
     /// Checks the answer as a whole and makes it a proposal.
     pub(super) fn into_proposal(mut self, context: &Context<'_>, reasoning: String) -> Result<Proposal, Refusal> {
+        // Sizes first: whether code is the same costs a parse.
+        self.check_size(context)?;
         if self.files.iter().all(|(path, file)| file.is_unchanged(path)) {
             return Err(self.no_op());
         }
-        self.files.retain(|_, file| file.before.is_none() || file.before != file.after);
-        self.check_size(context)?;
+        self.files.retain(|_, file| file.is_touched());
         for (path, file) in &self.files {
             cheating::check(path, file.before.as_deref(), file.after.as_deref().unwrap_or_default())?;
         }
@@ -93,21 +92,22 @@ impl Changed {
         let too_large = |what: String| {
             Err(refuse(Code::Size, format!("the change is too large ({what}): change only what the repair needs"), ""))
         };
-        if self.files.len() > limits.files {
-            return too_large(format!("{} files, at most {}", self.files.len(), limits.files));
+        let touched: Vec<&File> = self.files.values().filter(|file| file.is_touched()).collect();
+        if touched.len() > limits.files {
+            return too_large(format!("{} files, at most {}", touched.len(), limits.files));
         }
         let mut lines = 0;
-        for file in self.files.values() {
+        for file in &touched {
             match file.changed_lines(limits.changed_lines) {
                 Some(more) if lines + more <= limits.changed_lines => lines += more,
                 _ => return too_large(format!("more than {} lines", limits.changed_lines)),
             }
         }
-        let new = |file: &File| match (&file.before, &file.after) {
+        let new = |file: &&File| match (&file.before, &file.after) {
             (None, Some(after)) => after.len(),
             _ => file.splices.iter().flat_map(|splice| &splice.new).map(|line| line.len() + 1).sum(),
         };
-        let bytes: usize = self.files.values().map(new).sum();
+        let bytes: usize = touched.iter().map(new).sum();
         if bytes > limits.new_bytes {
             return too_large(format!("{bytes} bytes, at most {}", limits.new_bytes));
         }
@@ -116,6 +116,10 @@ impl Changed {
 }
 
 impl File {
+    fn is_touched(&self) -> bool {
+        self.before.is_none() || self.before != self.after
+    }
+
     fn is_unchanged(&self, path: &str) -> bool {
         let (Some(before), Some(after)) = (&self.before, &self.after) else { return false };
         match Language::of_path(path) {
@@ -132,29 +136,13 @@ impl File {
         };
         let plain = |line: &'_ [u8]| line.strip_suffix(b"\r").unwrap_or(line).to_vec();
         let old: Vec<Vec<u8>> = before.split(|byte| *byte == b'\n').map(plain).collect();
-        let mut changed = 0;
+        let mut changed_lines = 0;
         for splice in &self.splices {
             let new: Vec<Vec<u8>> = splice.new.iter().map(|line| plain(line.as_bytes())).collect();
-            changed += changed_between(&old[splice.range.clone()], &new, most)?;
+            changed_lines += changed(&old[splice.range.clone()], &new, most)?;
         }
-        Some(changed)
+        Some(changed_lines)
     }
-}
-
-/// Counts what differs between two texts; `None` if it is more than `most` lines, which is seen early.
-fn changed_between(old: &[Vec<u8>], new: &[Vec<u8>], most: usize) -> Option<usize> {
-    let head = old.iter().zip(new).take_while(|(old, new)| old == new).count();
-    let tail = old[head..].iter().rev().zip(new[head..].iter().rev()).take_while(|(old, new)| old == new).count();
-    let (old, new) = (&old[head..old.len() - tail], &new[head..new.len() - tail]);
-    // Each changed line is removed, added or both.
-    if old.len().abs_diff(new.len()) > most || !is_within(old, new, 2 * most) {
-        return None;
-    }
-    let changed = |op: &similar::DiffOp| match op {
-        similar::DiffOp::Equal { .. } => 0,
-        op => op.old_range().len().max(op.new_range().len()),
-    };
-    Some(capture_diff_slices(Algorithm::Myers, old, new).iter().map(changed).sum()).filter(|lines| *lines <= most)
 }
 
 fn without_blank_lines(bytes: &[u8]) -> Vec<&[u8]> {

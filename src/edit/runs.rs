@@ -1,5 +1,9 @@
 //! Runs of equal lines, found in linear time: replies and files may be long and made of one line over and over.
 
+use std::hash::Hash;
+
+use similar::{Algorithm, DiffOp, capture_diff_slices};
+
 /// Returns for each prefix of `lines` the length of the longest other prefix that it ends with.
 fn borders<T: PartialEq>(lines: &[T]) -> Vec<usize> {
     let mut borders = vec![0; lines.len()];
@@ -71,6 +75,22 @@ pub(super) fn is_within<T: PartialEq>(one: &[T], other: &[T], most: usize) -> bo
         }
     }
     false
+}
+
+/// Counts the lines that differ between two texts; `None` if they are more than `most`, which is seen early.
+pub(super) fn changed<T: Eq + Hash + Ord>(old: &[T], new: &[T], most: usize) -> Option<usize> {
+    let head = old.iter().zip(new).take_while(|(old, new)| old == new).count();
+    let tail = old[head..].iter().rev().zip(new[head..].iter().rev()).take_while(|(old, new)| old == new).count();
+    let (old, new) = (&old[head..old.len() - tail], &new[head..new.len() - tail]);
+    // Each changed line is removed, added or both.
+    if old.len().abs_diff(new.len()) > most || !is_within(old, new, 2 * most) {
+        return None;
+    }
+    let lines = |op: &DiffOp| match op {
+        DiffOp::Equal { .. } => 0,
+        op => op.old_range().len().max(op.new_range().len()),
+    };
+    Some(capture_diff_slices(Algorithm::Myers, old, new).iter().map(lines).sum()).filter(|lines| *lines <= most)
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { reply_bytes: 1 << 20, files: 5, changed_lines: 400, new_bytes: 64 << 10, file_bytes: 4 << 20 }
+        Self { reply_bytes: 1 << 20, files: 5, changed_lines: 400, new_bytes: 64 << 10, file_bytes: 1 << 20 }
     }
 }
 

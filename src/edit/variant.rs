@@ -10,8 +10,9 @@ use super::excerpt;
 use super::indent::{self, Converted, Unit};
 use super::notes::{Notes, refuse};
 use super::place;
+use super::runs::changed;
 use super::source::{Source, Splice};
-use super::types::Refusal;
+use super::types::{Limits, Refusal};
 use crate::syntax::{Baseline, Definition, Gate, Language, balance, definitions};
 
 /// One way to read an edit, and the codes of what that changes.
@@ -48,16 +49,17 @@ pub(super) struct File<'a> {
     pub(super) path: &'a str,
     pub(super) source: &'a Source<'a>,
     pub(super) language: Option<Language>,
+    limits: Limits,
     definitions: OnceCell<Vec<Definition>>,
     unit: OnceCell<Unit>,
     baseline: Option<Baseline<'a>>,
 }
 
 impl<'a> File<'a> {
-    pub(super) fn new(path: &'a str, source: &'a Source<'a>) -> Self {
+    pub(super) fn new(path: &'a str, source: &'a Source<'a>, limits: Limits) -> Self {
         let language = Language::of_path(path);
         let baseline = language.map(|language| Baseline::new(language, source.bytes()));
-        Self { path, source, language, definitions: OnceCell::new(), unit: OnceCell::new(), baseline }
+        Self { path, source, language, limits, definitions: OnceCell::new(), unit: OnceCell::new(), baseline }
     }
 
     /// Returns what the file defines.
@@ -83,9 +85,15 @@ pub(super) fn edit(
     text: Vec<String>,
     notes: &mut Notes,
 ) -> Result<Edit, Refusal> {
+    // Before anything that costs more: as many bytes again are not new, and tabs may be written as spaces.
+    let own: usize = file.source.texts()[range.clone()].iter().map(|line| line.len() + 1).sum();
+    if text.iter().map(|line| line.len() + 1).sum::<usize>() > own * 8 + file.limits.new_bytes {
+        return Err(too_large(file));
+    }
     let text = tabbed(file, &range, text, notes)?;
     known_characters(file, &range, &text)?;
     let text = filled(file, &range, text, notes)?;
+    moderate(file, &range, &text)?;
     let mut range = range;
     let redefined = place::redefined(&range, &text, file);
     if let Some(wide) = redefined {
@@ -98,6 +106,22 @@ pub(super) fn edit(
     let ordered = ordered(file, &range, &text);
     let single = moved(file, &range, &text);
     Ok(Edit { said, ordered, single, ambiguous: Code::RangeAmbiguous })
+}
+
+/// Refuses a text that changes more lines than an answer may, before it is tried.
+pub(super) fn moderate(file: &File<'_>, range: &Range<usize>, text: &[String]) -> Result<(), Refusal> {
+    let old: Vec<&str> = file.source.texts()[range.clone()].iter().map(AsRef::as_ref).collect();
+    let new: Vec<&str> = text.iter().map(String::as_str).collect();
+    changed(&old, &new, file.limits.changed_lines).map(|_| ()).ok_or_else(|| too_large(file))
+}
+
+fn too_large(file: &File<'_>) -> Refusal {
+    let Limits { changed_lines, new_bytes, .. } = file.limits;
+    let message = format!(
+        "the change of {} is too large (more than {changed_lines} lines, or {new_bytes} bytes): change only what the repair needs",
+        file.path
+    );
+    refuse(Code::Size, message, "")
 }
 
 /// Refuses U+FFFD where it stands for bytes of the file that are no text: they would be lost.
