@@ -81,6 +81,13 @@ pub(super) fn of(block: &Block, cut_off: bool, is_last: bool, notes: &mut Notes)
         }
         (_, [], [new]) => Ok(plain(new.lines.clone())),
         _ => {
+            // What stands right under the headers is meant; what a sentence introduces is an example of its use.
+            let is_under = |fence: &Fence| label::parse(&fence.above).is_some();
+            let (first, later) = (fences[0], &fences[1..]);
+            if is_under(first) && later.iter().all(|fence| !is_under(fence) && role(fence) == FenceRole::Plain) {
+                notes.add(Code::Prose);
+                return Ok(plain(first.lines.clone()));
+            }
             let mut texts: Vec<Vec<String>> = fences.iter().map(|fence| fence.lines.clone()).collect();
             texts.dedup();
             match texts.len() {
@@ -103,10 +110,11 @@ fn is_delete(lines: &[String]) -> bool {
     matches!(text.to_ascii_lowercase().as_str(), "(delete)" | "(deleted)" | "<delete>")
 }
 
-/// Leaves out commands to run and their output, where code is there too.
+/// Leaves out commands to run and their output, and fences around nothing, where code is there too.
 fn relevant(fences: &[Fence]) -> Vec<&Fence> {
     const NOT_CODE: [&str; 8] = ["bash", "sh", "shell", "console", "text", "output", "terminal", "plaintext"];
-    let is_code = |fence: &&Fence| !NOT_CODE.contains(&fence.info.to_ascii_lowercase().as_str());
+    let is_code =
+        |fence: &&Fence| !NOT_CODE.contains(&fence.info.to_ascii_lowercase().as_str()) && has_text(&fence.lines);
     let code: Vec<&Fence> = fences.iter().filter(is_code).collect();
     if code.is_empty() { fences.iter().collect() } else { code }
 }

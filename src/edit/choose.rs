@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::code::Code;
 use super::excerpt;
+use super::nesting::misplaced;
 use super::notes::{Notes, refuse};
 use super::source::Splice;
 use super::types::Refusal;
@@ -16,6 +17,9 @@ const MOST_DIFFERENT: usize = 2000;
 
 /// Bytes of results that are tried for one file.
 const MOST_TRIED: usize = 4 << 20;
+
+/// What a syntax error weighs beside something in a wrong place.
+const BROKEN: usize = 1 << 20;
 
 /// The edits of one file, combined: its new bytes and what was replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +66,8 @@ pub(super) fn combine(file: &File<'_>, edits: Vec<Edit>, notes: &mut Notes) -> R
     }
     let mut several = None;
     for (index, edit) in edits.iter().enumerate() {
-        if added == 0 || edit.single.is_empty() || edit.ordered.is_empty() {
+        // Elsewhere is looked only for what does not parse, not for what would stand in a wrong place.
+        if added < BROKEN || edit.single.is_empty() || edit.ordered.is_empty() {
             continue;
         }
         let passing = passing(&trials, &chosen, index, &edit.single);
@@ -99,14 +104,17 @@ struct Trials<'f> {
 }
 
 impl Trials<'_> {
-    /// Counts the syntax errors that the choice adds; an impossible combination, or one trial too many, counts as many.
+    /// Counts what is wrong with the choice: syntax errors that it adds weigh more than all that it puts into a wrong
+    /// place; an impossible combination, or one trial too many, counts as many.
     fn count(&self, chosen: &[&Variant]) -> usize {
         let Some(left) = self.left.get().checked_sub(1) else { return usize::MAX };
-        let Some(bytes) = self.file.source.with(&sorted(chosen)) else { return usize::MAX };
+        let splices = sorted(chosen);
+        let Some(bytes) = self.file.source.with(&splices) else { return usize::MAX };
         self.left.set(left);
         match self.file.gate(&bytes) {
-            Gate::Added(errors) => errors.len(),
-            _ => 0,
+            Gate::Added(errors) => errors.len().saturating_mul(BROKEN),
+            Gate::Clean => misplaced(self.file, &splices, &bytes).len().min(BROKEN - 1),
+            Gate::Unchecked => 0,
         }
     }
 }
@@ -267,6 +275,10 @@ fn broken(file: &File<'_>, splices: &[Splice], bytes: &[u8], several: Option<Cod
         Gate::Added(errors) => errors,
         _ => Vec::new(),
     };
+    if let (true, Some(misplaced)) = (added.is_empty(), misplaced(file, splices, bytes).first()) {
+        let (message, lines) = misplaced.told(file.path);
+        return refuse(Code::RangeAmbiguous, message, excerpt::around(file.source.texts(), lines, 1, 15));
+    }
     let text = String::from_utf8_lossy(bytes);
     let lines: Vec<&str> = text.lines().collect();
     let mut out = String::from("errors:\n");

@@ -4,6 +4,9 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
+/// What a prompt writes, as a comment, where it hides a line; whoever repeats it has not written that line.
+pub const PLACEHOLDER: &str = "write this line";
+
 /// Of a text that leaves out more parts than this, nobody can say what it is.
 const MOST_PARTS: usize = 30;
 
@@ -79,7 +82,7 @@ fn is_elision(line: &str) -> bool {
         .or_else(|| text.strip_prefix("//"))
         .or_else(|| text.strip_prefix("/*").map(|inner| inner.trim_end_matches("*/")));
     let text = comment.unwrap_or(text).trim();
-    if matches!(text, "..." | "…" | "pass  # keep") {
+    if matches!(text, "..." | "…" | "pass  # keep") || comment.is_some() && text == PLACEHOLDER {
         return true;
     }
     if comment.is_none() && !text.starts_with("...") && !text.starts_with("[...") {
@@ -132,6 +135,9 @@ mod tests {
         let body = "def f():\n    a = 1\n    # ... rest unchanged\n    c = 3\n    return b";
         assert_eq!(filled(body, original), Filled::Lines(expected.lines().map(str::to_owned).collect()));
         assert_eq!(filled("def f():\n    return 1", original), Filled::Whole);
+        assert!(
+            matches!(filled("def f():\n    # write this line\n    b = 2", original), Filled::Lines(lines) if lines[1] == "    a = 1")
+        );
         assert_eq!(filled("    new = 1\n    # ...\n    return a", original), Filled::Unclear(1));
         assert_eq!(filled("def g():\n    ...", original), Filled::Whole);
         assert_eq!(filled("def f():\n    ...", "def f():\n    ..."), Filled::Whole);

@@ -20,6 +20,7 @@ mod interpret;
 mod json;
 mod label;
 mod locate;
+mod nesting;
 mod notes;
 mod oneshot;
 mod patch;
@@ -38,6 +39,7 @@ mod types;
 mod variant;
 
 pub use code::Code;
+pub use elide::PLACEHOLDER;
 pub use excerpt::numbered;
 pub use format::Format;
 pub use oneshot::propose_patch;
@@ -48,4 +50,4 @@ pub use protected::is_protected;
 pub use types::{Change, Context, Limits, Proposal, Refusal, Replaced};
 
 /// Version of the reply grammar, the applier and the syntax gate's use; part of the orchestration digest, raised on purpose with every change.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;

@@ -86,19 +86,36 @@ fn is_telling(line: &str) -> bool {
     words >= 4 && !matches!(line.trim(), "pass" | "else:" | "try:" | "return" | "finally:" | "continue" | "break")
 }
 
-/// Widens a range that starts inside a definition to all of it, if the text defines it anew.
+/// Widens a range inside a definition, or one of its first lines, to all of it, if the text defines it anew.
+///
+/// A text for the first lines is only a new header, and perhaps a line below it, unless it repeats some of the rest.
 pub(super) fn redefined(range: &Range<usize>, body: &[String], file: &File<'_>) -> Option<Range<usize>> {
-    let (name, has_decorators, indent) = single_definition(body, file.language?)?;
+    let (name, has_decorators, _) = single_definition(body, file.language?)?;
+    let is_blank = |index: usize| file.source.line(index).trim().is_empty();
+    let written: BTreeSet<&str> = body.iter().map(|line| line.trim()).collect();
     let encloses = |d: &&Definition| {
-        d.name == name
-            && d.header - 1 < range.start
-            && range.start < d.last
-            && range.end <= d.last
-            && super::indent::of(file.source.line(d.header - 1)) == indent
+        let is_inside = d.header - 1 < range.start && range.start < d.last;
+        let mut rest = (range.end..d.last).map(|index| file.source.line(index));
+        let is_start = range.contains(&(d.header - 1))
+            && d.first - 1 <= range.start
+            && rest.any(|line| is_telling(line) && written.contains(line.trim()));
+        d.name == name && (is_inside || is_start) && (d.last..range.end).all(is_blank)
     };
     let mut found = file.definitions().iter().filter(encloses);
     let definition = found.next().filter(|_| found.next().is_none())?;
     Some(lines_of(definition, has_decorators))
+}
+
+/// Says whether the text is a definition that the file has elsewhere, indented like that.
+pub(super) fn stands_elsewhere(range: &Range<usize>, body: &[String], file: &File<'_>) -> bool {
+    let Some((name, _, indent)) = file.language.and_then(|language| single_definition(body, language)) else {
+        return false;
+    };
+    let is_same = |d: &&Definition| d.name == name;
+    let overlaps = |d: &Definition| d.first - 1 < range.end && range.start < d.last;
+    let is_elsewhere = |d: &Definition| super::indent::of(file.source.line(d.header - 1)) == indent && !overlaps(d);
+    let mut same = file.definitions().iter().filter(is_same).peekable();
+    same.peek().is_some() && same.all(is_elsewhere)
 }
 
 /// Returns the lines that a text without a range replaces, and how they were found.

@@ -99,13 +99,19 @@ pub(super) fn edit(
     if let Some(wide) = redefined {
         notes.add(Code::SnapNode);
         range = wide;
-    } else if let Some(wide) = place::snapped(&range, &text, file.source) {
+    } else if let Some(wide) = snapped(file, &range, &text) {
         notes.add(Code::Snap);
         range = wide;
     }
     let ordered = ordered(file, &range, &text);
     let single = moved(file, &range, &text);
     Ok(Edit { said, ordered, single, ambiguous: Code::RangeAmbiguous })
+}
+
+/// Widens the range over neighbours that the text repeats, with its own indentation or that of the lines it replaces.
+fn snapped(file: &File<'_>, range: &Range<usize>, text: &[String]) -> Option<Range<usize>> {
+    let as_written = place::snapped(range, text, file.source);
+    as_written.or_else(|| indents(file, range, text).iter().find_map(|text| place::snapped(range, text, file.source)))
 }
 
 /// Refuses a text that changes more lines than an answer may, before it is tried.
@@ -181,7 +187,11 @@ fn ordered(file: &File<'_>, range: &Range<usize>, text: &[String]) -> Vec<Varian
         }
     };
     add(text.to_vec(), Vec::new());
-    let indents = indents(file, range, text);
+    let mut indents = indents(file, range, text);
+    // A definition that stands elsewhere, indented as there, is no lost indentation.
+    if place::stands_elsewhere(range, text, file) {
+        indents.clear();
+    }
     indents.iter().for_each(|new| add(new.clone(), vec![Code::Indent]));
     for (map, code) in [(plain_characters as fn(&str) -> String, Code::Unicode), (without_entities, Code::Entity)] {
         let mapped = |text: &[String]| text.iter().map(|line| map(line)).collect::<Vec<_>>();

@@ -21,7 +21,7 @@ pub use feedback::AttemptNote;
 pub use skills::{LONGEST_SKILL, MOST_SKILLS, Skill, default_skills};
 
 /// Version of everything here that is code: layout, cutting, budget.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 const SYSTEM: &str = include_str!("system.md");
 const ASK: &str = include_str!("ask.md");

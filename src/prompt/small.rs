@@ -1,7 +1,8 @@
 //! The prompt for tiny models: two short examples, one function without one of its lines, and the wish for that line.
 
-use crate::edit::{Format, numbered};
+use crate::edit::{Format, PLACEHOLDER, numbered};
 use crate::model::{Message, Role};
+use crate::syntax::Language;
 
 use super::budget::estimate;
 use super::build::{Input, Prompt, PromptError};
@@ -58,8 +59,9 @@ fn question(input: &Input<'_>, path: &str, text: &str, focus: &Focus, told: &str
     let mut shown: Vec<String> = lines[first - 1..last].iter().map(|line| (*line).to_owned()).collect();
     let asked = &mut shown[focus.line - first];
     let indent = asked.len() - asked.trim_start().len();
-    let comment = if path.ends_with(".rs") { "//" } else { "#" };
-    *asked = format!("{}{comment} write this line", &asked[..indent]);
+    let is_slashed = Language::of_path(path).is_some_and(|language| language != Language::Python);
+    let comment = if is_slashed { "//" } else { "#" };
+    *asked = format!("{}{comment} {PLACEHOLDER}", &asked[..indent]);
     let listing = numbered(&shown, first);
     out.push_str(&format!("\nFILE: {path}\n```\n{listing}```\nWrite line {}.", focus.line));
     out
