@@ -31,6 +31,7 @@ pub mod gate;
 pub mod instance;
 pub mod model;
 pub mod prompt;
+pub mod proxy;
 pub mod rung;
 pub mod solve;
 pub mod statistics;

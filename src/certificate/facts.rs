@@ -3,10 +3,12 @@
 use serde_json::{Map, Value};
 
 use super::predicate::{
-    Configuration, DigestSet, Hex, Instance, ModelFact, Outcome, RunPredicate, TestSets, Tests, Tool, Transcript,
+    Configuration, DigestSet, Hex, Instance, ModelFact, Outcome, RECORDED, RunPredicate, TestSets, Tests, Tool,
+    Transcript,
 };
 use super::statement::{Statement, TREE};
 use crate::canon::BlobRef;
+use crate::rung;
 use crate::transcript::{Entry, Evidence, EvidenceError, Kind};
 
 /// Says why a run has no certificate.
@@ -26,6 +28,9 @@ pub enum FactsError {
 /// # Errors
 /// Evidence that is incomplete or wrong, or a run that is not one on an instance.
 pub fn of_run(evidence: &Evidence<'_>) -> Result<Statement, FactsError> {
+    if rung::is_recorded(evidence) {
+        return of_recording(evidence);
+    }
     let first =
         |kind: Kind, what| evidence.entries().iter().find(|entry| entry.kind == kind).ok_or(FactsError::Lacks(what));
     let run = first(Kind::Run, "header")?;
@@ -67,6 +72,44 @@ pub fn of_run(evidence: &Evidence<'_>) -> Result<Statement, FactsError> {
     };
     let patch = result.bodies.get("patch").ok_or(FactsError::Lacks("patch"))?;
     Ok(Statement::of_run(&BlobRef::of(evidence.manifest()), patch, predicate))
+}
+
+/// Returns the statement about a recorded agent. It worked on no instance of ours and leaves no patch of ours: those
+/// members name nothing (the empty bytes), and the rung's profile says what was not asked.
+fn of_recording(evidence: &Evidence<'_>) -> Result<Statement, FactsError> {
+    let run = evidence.entries().first().ok_or(FactsError::Lacks("header"))?;
+    if !evidence.entries().iter().any(|entry| entry.kind == Kind::Result) {
+        return Err(FactsError::Lacks("result"));
+    }
+    let nothing = BlobRef::of(b"");
+    let roots = evidence.roots();
+    let models = rung::recorded_models(evidence).map_err(|_| FactsError::Lacks("readable exchange"))?;
+    let fact = |name: String| {
+        let identity = DigestSet::of(&BlobRef::of(name.as_bytes()));
+        ModelFact { name, digest: None, identity }
+    };
+    let predicate = RunPredicate {
+        instance: Instance { id: RECORDED.into(), digest: DigestSet::of(&nothing), base: DigestSet::of(&nothing) },
+        configuration: Configuration { arm: "recorded".into(), tests: "none".into(), attempts: 0, seed: 0 },
+        models: models.into_iter().map(fact).collect(),
+        transcript: Transcript {
+            events: evidence.entries().len() as u64,
+            calls: evidence.entries().iter().filter(|entry| entry.kind == Kind::Exchange).count() as u64,
+            tree: TREE.into(),
+            raw_root: Hex::new(roots.raw().as_bytes()),
+            canonical_root: Hex::new(roots.canonical().as_bytes()),
+        },
+        outcome: Outcome { result: "recorded".into(), attempts: 0 },
+        tests: Tests { before: TestSets::default(), after: TestSets::default() },
+        rungs: Vec::new(),
+        tool: Tool {
+            name: "runproof".into(),
+            version: text(&run.data, "version")?,
+            orchestration: text(&run.data, "exchange")?,
+        },
+        extensions: Map::new(),
+    };
+    Ok(Statement::of_run(&BlobRef::of(evidence.manifest()), &nothing, predicate))
 }
 
 fn text(data: &Map<String, Value>, name: &'static str) -> Result<String, FactsError> {

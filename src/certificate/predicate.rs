@@ -90,6 +90,16 @@ pub struct RunPredicate {
     pub extensions: Map<String, Value>,
 }
 
+/// What stands for the instance of a recorded agent, which worked on none of ours.
+pub(super) const RECORDED: &str = "recorded-agent";
+
+impl RunPredicate {
+    /// Says whether it is about a recorded agent.
+    pub fn is_recorded(&self) -> bool {
+        self.instance.id == RECORDED && self.configuration.arm == "recorded" && self.outcome.result == "recorded"
+    }
+}
+
 /// The task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -52,6 +52,9 @@ enum Verb {
     Demo(super::demo::DemoArgs),
     /// Works on one instance until its tests are green, and records everything.
     Solve(Box<super::solve::SolveArgs>),
+    /// Runs a command with a recording proxy between it and its models.
+    #[cfg(feature = "live")]
+    Record(Box<super::record::RecordArgs>),
     /// Replays a run offline and compares every byte.
     Replay(super::replay::ReplayArgs),
     /// Assesses a run, or several as a campaign, on the rungs 641, 274177 and 65537.
@@ -84,6 +87,8 @@ pub(super) fn dispatch(cli: Cli, ui: &mut Ui) -> Result<Exit, Failure> {
     match cli.verb {
         Verb::Demo(args) => super::demo::demo(&args, &global, ui),
         Verb::Solve(args) => super::solve::solve(&args, &global, ui),
+        #[cfg(feature = "live")]
+        Verb::Record(args) => super::record::record(&args, &global, ui),
         Verb::Replay(args) => super::replay::replay(&args, &global, ui),
         Verb::Check(args) => super::check::check(&args, &global, ui),
         Verb::Certify(args) => super::certify::certify(&args, &global, ui),

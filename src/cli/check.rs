@@ -164,7 +164,10 @@ impl Replayed {
     /// # Errors
     /// A store that fails.
     pub(crate) fn perform(store: &Store, row: &RunRow) -> Result<Self, Failure> {
-        let replayed = read_header(store, row).and_then(|header| replay_run(store, row.id, &header, None, &[]));
+        let replayed = super::recorded::header(store, row.id).and_then(|recorded| match recorded {
+            Some(header) => super::recorded::recompute(store, row.id, &header),
+            None => read_header(store, row).and_then(|header| replay_run(store, row.id, &header, None, &[])),
+        });
         match replayed {
             Ok(outcome) => Ok(Self::Outcome(Box::new(outcome))),
             Err(failure) => match failure.kind {

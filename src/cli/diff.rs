@@ -3,10 +3,13 @@
 use clap::Args;
 use serde_json::json;
 
+use crate::proxy::Exchange;
 use crate::store::{RunRow, Store, StoredEvent};
-use crate::transcript::Divergence;
+use crate::transcript::{Divergence, Kind};
 
 use super::args::Global;
+use super::exchanges;
+use super::recorded::exchange_failure;
 use super::runs::{find_run, open_store, short};
 use super::ui::{Tone, printable};
 use super::{Exit, Failure, Ui};
@@ -72,7 +75,7 @@ fn canonical_events(store: &Store, row: &RunRow) -> Result<Vec<StoredEvent>, Fai
     let mut events = store.events(row.id)?;
     events.retain(|event| event.kind != "failed_try");
     for event in &mut events {
-        event.bodies.retain(|body| body.slot != "reply" && body.slot != "sent");
+        event.bodies.retain(|body| !["reply", "sent", "received", "head"].contains(&body.slot.as_str()));
     }
     Ok(events)
 }
@@ -99,7 +102,13 @@ fn first_difference(
         }
         let bytes = (store.body(left.id, a.seq, &body.slot)?, store.body(right.id, b.seq, &body.slot)?);
         let found = Divergence::of_bytes(a.seq, &a.kind, &body.slot, &bytes.0, &bytes.1);
-        return Ok((at, format!("event {} ({}): the {} differs", a.seq, a.kind, body.slot), Some(found)));
+        let mut remark = format!("event {} ({}): the {} differs", a.seq, a.kind, body.slot);
+        if a.kind == Kind::Exchange.name() && body.slot == "request" {
+            let read = |row: &RunRow, event| Exchange::of_store(store, row.id, event).map_err(exchange_failure);
+            let turn = exchanges::parting(&read(left, a)?, &read(right, b)?);
+            remark.extend(turn.map(|turn| format!("; {turn}")));
+        }
+        return Ok((at, remark, Some(found)));
     }
     let found = Divergence::of_bytes(a.seq, &a.kind, "data", &a.data, &b.data);
     Ok((at, format!("event {} ({}): the data differs", a.seq, a.kind), Some(found)))

@@ -61,6 +61,18 @@ impl Host {
         texts
     }
 
+    /// Returns the values of variables that hold secrets.
+    #[cfg(feature = "live")]
+    pub(crate) fn secrets() -> Vec<String> {
+        Self::private_texts().into_iter().filter(|(what, _)| what.contains("variable")).map(|(_, text)| text).collect()
+    }
+
+    /// Returns the words that this program was started with, without its name.
+    #[cfg(feature = "live")]
+    pub(crate) fn arguments() -> Vec<OsString> {
+        std::env::args_os().skip(1).collect()
+    }
+
     /// Returns a variable of the environment; empty counts as absent.
     pub(crate) fn variable(name: &str) -> Option<String> {
         std::env::var(name).ok().filter(|value| !value.is_empty())

@@ -4,8 +4,10 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::store::{RunRow, StoredEvent};
+use crate::transcript::Kind;
 
 use super::args::Global;
+use super::exchanges::Readable;
 use super::runs::{find_run, open_store, prefix_length};
 use super::ui::printable;
 use super::{Exit, Failure, Ui};
@@ -29,6 +31,9 @@ pub(crate) fn log(args: &LogArgs, global: &Global, ui: &mut Ui) -> Result<Exit, 
             for event in store.events(row.id)? {
                 if args.json {
                     ui.json(&event_json(&event))?;
+                } else if event.kind == Kind::Exchange.name() {
+                    let line = Readable::of(&store, row.id, &event)?.line();
+                    ui.data(format_args!("{:>4}  {:<11} {line}", event.seq, event.kind))?;
                 } else {
                     ui.data(event_line(&event))?;
                 }
@@ -106,7 +111,7 @@ fn event_line(event: &StoredEvent) -> String {
     let observation: Value = serde_json::from_str(&event.observation).unwrap_or_default();
     let elapsed = observation["elapsed_us"].as_u64().map_or_else(String::new, |us| format!("{} ms", us / 1000));
     let data: Value = serde_json::from_slice(&event.data).unwrap_or_default();
-    let said: Vec<String> = ["id", "gate", "attempt", "accepted", "passed", "codes", "outcome", "message"]
+    let said: Vec<String> = ["id", "gate", "attempt", "accepted", "passed", "codes", "outcome", "exit", "message"]
         .iter()
         .filter_map(|key| data.get(*key).map(|value| format!("{key}={value}")))
         .collect();

@@ -6,6 +6,8 @@
 
 mod access;
 mod again;
+#[cfg(feature = "live")]
+mod agent;
 mod args;
 mod arms;
 mod campaign;
@@ -17,6 +19,7 @@ mod demo;
 mod demonstrate;
 mod diff;
 mod evidence;
+mod exchanges;
 mod exit;
 mod failure;
 mod files;
@@ -29,8 +32,13 @@ mod log;
 mod model;
 mod models;
 mod own;
+#[cfg(feature = "live")]
+mod playback;
 mod prepare;
 mod progress;
+#[cfg(feature = "live")]
+mod record;
+mod recorded;
 mod reexecute;
 mod replay;
 mod runs;

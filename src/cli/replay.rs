@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::canon::RunId;
 use crate::solve::{self, Header, HeaderError, Live, OptionsError};
 use crate::store::{RunRow, Store};
-use crate::transcript::{Kind, Player, ReplayOutcome, TranscriptError};
+use crate::transcript::{Divergence, Kind, Player, ReplayOutcome, TranscriptError};
 
 use super::args::Global;
 use super::models::ModelArgs;
@@ -49,9 +49,27 @@ pub(crate) struct ReplayArgs {
     /// The run's fallback model, for --live.
     #[arg(long, value_name = "MODEL")]
     fallback: Option<String>,
+    /// Where the replaying proxy of a recorded agent listens; without a command it answers until Ctrl-C.
+    #[arg(long, value_name = "ADDR")]
+    pub(super) listen: Option<std::net::SocketAddr>,
+    /// A further name by which it may be asked, such as host.docker.internal.
+    #[arg(long, value_name = "NAME")]
+    pub(super) allow_host: Vec<String>,
+    /// Streams come as slowly as they were recorded.
+    #[arg(long)]
+    pub(super) pace: bool,
+    /// Leaves the command of a recorded agent its network; its calls come from the store all the same.
+    #[arg(long)]
+    pub(super) network: bool,
+    /// Leaves volatile text out of the comparison of requests: `date`, `tmp-paths`. It is said, and lowers the grade.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = super::recorded::parse_normalise)]
+    pub(super) normalise: Vec<crate::proxy::Normalise>,
     /// Prints the outcome as JSON.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
+    /// The command of a recorded agent, after `--`. {proxy} in it becomes the proxy's address.
+    #[arg(last = true, value_name = "CMD")]
+    pub(super) command: Vec<std::ffi::OsString>,
 }
 
 pub(crate) fn replay(args: &ReplayArgs, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
@@ -59,6 +77,9 @@ pub(crate) fn replay(args: &ReplayArgs, global: &Global, ui: &mut Ui) -> Result<
     let row = find_run(&store, &args.run)?;
     if row.kind == REEXECUTION {
         return super::reexecute::replay(&store, &row, args.json, ui);
+    }
+    if let Some(header) = super::recorded::header(&store, row.id)? {
+        return super::recorded::replay(args, &header, store, &row, global, ui);
     }
     let header = read_header(&store, &row)?;
     let started = Host::now_us();
@@ -151,19 +172,7 @@ fn report(
     let exit = if outcome.is_equal() { Exit::Sound } else { Exit::Wanting };
     let not_recomputed = not_recomputed(args.tests, args.tree);
     if args.json {
-        let divergence = outcome.divergence.as_ref().map(|divergence| {
-            json!({
-                "event": divergence.event,
-                "kind": divergence.kind,
-                "what": divergence.what,
-                "pointer": divergence.pointer,
-                "offset": divergence.offset,
-                "recorded": divergence.around[0],
-                "replayed": divergence.around[1],
-                "diff": divergence.diff,
-                "remark": divergence.remark,
-            })
-        });
+        let divergence = outcome.divergence.as_ref().map(divergence_json);
         ui.json(&json!({
             "run": row.id.to_string(),
             "equal": outcome.is_equal(),
@@ -197,6 +206,21 @@ fn report(
         }
     }
     Ok(exit)
+}
+
+/// Returns a divergence as JSON.
+pub(crate) fn divergence_json(divergence: &Divergence) -> serde_json::Value {
+    json!({
+        "event": divergence.event,
+        "kind": divergence.kind,
+        "what": divergence.what,
+        "pointer": divergence.pointer,
+        "offset": divergence.offset,
+        "recorded": divergence.around[0],
+        "replayed": divergence.around[1],
+        "diff": divergence.diff,
+        "remark": divergence.remark,
+    })
 }
 
 /// What a replay takes from the recording.

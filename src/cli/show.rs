@@ -7,6 +7,7 @@ use crate::store::{RunRow, Store, StoredEvent};
 use crate::transcript::{Kind, check_manifest};
 
 use super::args::Global;
+use super::exchanges::{Readable, Shown};
 use super::log::run_json;
 use super::replay::transcript_failure;
 use super::runs::{find_run, open_store, short};
@@ -58,6 +59,9 @@ pub(crate) fn show(args: &ShowArgs, global: &Global, ui: &mut Ui) -> Result<Exit
         let result = events.iter().rfind(|event| event.kind == Kind::Result.name());
         let result =
             result.ok_or_else(|| Failure::new(FailureKind::Usage, "the run has not ended, so it has no patch"))?;
+        if result.body("patch").is_none() {
+            return Err(Failure::new(FailureKind::Usage, "a recorded agent has no patch of ours"));
+        }
         ui.bytes(&store.body(row.id, result.seq, "patch")?)?;
         return Ok(Exit::Sound);
     }
@@ -81,8 +85,18 @@ pub(crate) fn show(args: &ShowArgs, global: &Global, ui: &mut Ui) -> Result<Exit
     } else {
         header(&store, &row, ui)?;
     }
+    let mut shown = Shown::default();
     for event in &events {
-        if args.json || telling(&event.kind) {
+        if event.kind == Kind::Exchange.name() {
+            let exchange = Readable::of(&store, row.id, event)?;
+            if args.json {
+                ui.json(&json!({"i": event.seq, "kind": event.kind, "exchange": exchange.json()}))?;
+            } else {
+                let title = ui.tone(Tone::Strong, &format!("[{}]", event.seq));
+                ui.data(format_args!("\n{title} {}", exchange.line()))?;
+                exchange.print(&mut shown, args.full, ui)?;
+            }
+        } else if args.json || telling(&event.kind) {
             print_event(args, &store, &row, event, ui)?;
         }
     }

@@ -24,7 +24,7 @@ pub(crate) fn print(
         Format::Json => {
             let mut value =
                 serde_json::to_value(report).map_err(|error| Failure::new(FailureKind::Malformed, error))?;
-            value["exit"] = json!(exit_of(report) as u8);
+            value["exit"] = json!(exit_of(report).code());
             ui.json(&value)
         }
         Format::Github => ui.data(github(report, path)),

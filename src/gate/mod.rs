@@ -26,7 +26,7 @@ pub use parse::{Compat, Parser, Reader, report};
 pub use report::{Folding, Status, TestReport};
 pub use request::TestRequest;
 pub use run::run;
-pub use sandbox::{ENVIRONMENT, Place, Sandbox, WORKTREE};
+pub use sandbox::{ENVIRONMENT, Place, Sandbox, WORKTREE, find as find_program};
 pub use shim::Limits;
 pub use verdict::{Expected, GreenVerdict, RedVerdict, green, red};
 

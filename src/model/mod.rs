@@ -17,7 +17,7 @@ mod http;
 #[cfg(feature = "live")]
 mod key;
 mod name;
-mod ndjson;
+pub(crate) mod ndjson;
 mod normalise;
 mod ollama;
 mod open;
@@ -27,7 +27,7 @@ mod refusal;
 mod reply;
 mod request;
 mod scripted;
-mod sse;
+pub(crate) mod sse;
 pub mod weights;
 mod wire;
 

@@ -16,6 +16,7 @@ mod full;
 mod ladder;
 mod patch;
 mod profile;
+mod recorded;
 mod stress;
 
 pub use campaign::{CampaignError, CampaignInput, CampaignRun, assess_campaign};
@@ -24,3 +25,4 @@ pub use execution::Execution;
 pub use full::Certified;
 pub use ladder::{Basis, Criterion, Ladder, LadderError, Number, Rung, Verdict};
 pub use profile::{DataSet, Profile, ProfileError};
+pub use recorded::{NOT_ASKED, PROFILE as RECORDED_PROFILE, is_recorded, recorded_models};

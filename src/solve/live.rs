@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::canon::{Blake3, FileMode, Tree, json as canonical};
 use crate::edit::Change;
@@ -138,7 +138,7 @@ impl<'a> Live<'a> {
 }
 
 fn raw(bytes: Vec<u8>) -> Done {
-    Done { sent: None, raw: bytes, observation: Map::new() }
+    Done { raw: bytes, ..Done::default() }
 }
 
 fn environment(error: workspace::WorkspaceError) -> ActFailure {
@@ -152,7 +152,7 @@ pub(super) fn observed_digest(reply: &[u8]) -> Option<Blake3> {
 
 pub(super) fn done(answer: crate::model::Answer) -> Done {
     let sent = (!answer.sent.is_empty()).then_some(answer.sent);
-    Done { sent, raw: answer.raw, observation: answer.observation }
+    Done { sent, raw: answer.raw, observation: answer.observation, ..Done::default() }
 }
 
 pub(super) fn failure(error: &ModelError) -> ActFailure {

@@ -10,6 +10,9 @@ const CONTEXT: usize = 60;
 /// Lines of the labelled diff that are shown.
 const DIFF_LINES: usize = 40;
 
+/// Characters of one line of it.
+const WIDTH: usize = 200;
+
 /// One of the two sides that are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -66,7 +69,7 @@ impl Divergence {
     }
 
     /// Describes a difference that has no bytes to compare.
-    pub(crate) fn remark(event: u32, kind: &str, what: &str, remark: String) -> Self {
+    pub fn remark(event: u32, kind: &str, what: &str, remark: String) -> Self {
         Self {
             event,
             kind: kind.into(),
@@ -77,6 +80,14 @@ impl Divergence {
             diff: Vec::new(),
             remark: Some(remark),
         }
+    }
+}
+
+impl Divergence {
+    /// Returns the report without its diff of lines, for whoever has little room.
+    #[must_use]
+    pub fn without_diff(&self) -> Self {
+        Self { diff: Vec::new(), ..self.clone() }
     }
 }
 
@@ -149,6 +160,12 @@ fn line_diff(recorded: &[u8], replayed: &[u8]) -> Vec<String> {
     let diff = TextDiff::configure().timeout(std::time::Duration::from_secs(2)).diff_lines(&a, &b);
     let mut lines = Vec::new();
     for group in diff.grouped_ops(2) {
+        // Where the first changed lines of both sides part: a long line is shown from a little before there.
+        let first = |tag| group.iter().flat_map(|op| diff.iter_changes(op)).find(|change| change.tag() == tag);
+        let parts = match (first(ChangeTag::Delete), first(ChangeTag::Insert)) {
+            (Some(a), Some(b)) => a.value().chars().zip(b.value().chars()).take_while(|(a, b)| a == b).count(),
+            _ => 0,
+        };
         for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
             if lines.len() == DIFF_LINES {
                 lines.push("…".into());
@@ -159,8 +176,10 @@ fn line_diff(recorded: &[u8], replayed: &[u8]) -> Vec<String> {
                 ChangeTag::Insert => "+ replayed",
                 ChangeTag::Equal => "          ",
             };
-            let text: String = change.value().trim_end_matches('\n').chars().take(200).flat_map(shown).collect();
-            lines.push(format!("{sign} | {text}"));
+            let skipped = if change.tag() == ChangeTag::Equal || parts < WIDTH { 0 } else { parts - CONTEXT };
+            let dots = if skipped > 0 { "…" } else { "" };
+            let line = change.value().trim_end_matches('\n').chars().skip(skipped).take(WIDTH);
+            lines.push(format!("{sign} | {dots}{}", line.flat_map(shown).collect::<String>()));
         }
     }
     lines

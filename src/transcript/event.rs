@@ -34,6 +34,8 @@ pub enum Kind {
     ModelCall,
     /// A try of the next event that failed and was, or could have been, repeated.
     FailedTry,
+    /// An HTTP exchange between a recorded agent and a model's server.
+    Exchange,
     /// What a reply was read as: edits, or a refusal.
     Edit,
     /// The judgement over one attempt or gate.
@@ -45,7 +47,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const NAMES: [(Self, &'static str); 15] = [
+    const NAMES: [(Self, &'static str); 16] = [
         (Self::Run, "run"),
         (Self::Instance, "instance"),
         (Self::Model, "model"),
@@ -57,6 +59,7 @@ impl Kind {
         (Self::Test, "test"),
         (Self::ModelCall, "model_call"),
         (Self::FailedTry, "failed_try"),
+        (Self::Exchange, "exchange"),
         (Self::Edit, "edit"),
         (Self::Verdict, "verdict"),
         (Self::PatchCheck, "patch_check"),
@@ -83,8 +86,13 @@ pub(crate) const CANONICAL: &str = "canonical";
 /// Slot of the exact bytes that went over the wire.
 pub(crate) const SENT: &str = "sent";
 
+/// Slot of the exact bytes that a recorded agent asked with, where others were sent on for it.
+pub(crate) const RECEIVED: &str = "received";
+/// Slot of the method, target, status and headers around an exchange's bodies.
+pub(crate) const HEAD: &str = "head";
+
 /// Slots whose bytes may differ between two live runs of the same thing.
-const RAW_SLOTS: [&str; 2] = [REPLY, SENT];
+const RAW_SLOTS: [&str; 4] = [REPLY, SENT, RECEIVED, HEAD];
 
 /// Says why an event has no manifest line.
 #[derive(Debug, thiserror::Error)]

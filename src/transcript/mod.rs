@@ -20,6 +20,7 @@ mod seam;
 mod tape;
 
 pub use divergence::{Divergence, Side};
+pub(crate) use event::{HEAD, RECEIVED, REPLY, REQUEST, SENT};
 pub use event::{Kind, ManifestError, canonical_leaf, manifest_line};
 pub use evidence::{Entry, Evidence, EvidenceError};
 pub use folder::{BLOBS, Folder, MANIFEST};

@@ -131,7 +131,7 @@ impl Transcript for Recorder<'_> {
             observation.insert("started_us".into(), json!(started));
             observation.insert("elapsed_us".into(), json!((self.clock.now_us)().saturating_sub(started)));
             match outcome {
-                Ok(Done { sent, raw, observation: more }) => {
+                Ok(Done { sent, raw, parts, observation: more }) => {
                     observation.extend(more);
                     let reply = match (ask.normaliser.apply)(sent.as_deref().unwrap_or_default(), &raw) {
                         Ok(reply) => reply,
@@ -145,6 +145,7 @@ impl Transcript for Recorder<'_> {
                     let mut bodies = vec![(REQUEST, ask.request)];
                     bodies.extend(sent.as_deref().map(|sent| (SENT, sent)));
                     bodies.extend([(REPLY, raw.as_slice()), (CANONICAL, reply.as_slice())]);
+                    bodies.extend(parts.iter().map(|(slot, bytes)| (*slot, bytes.as_slice())));
                     self.append(ask.kind, &performed_data(ask), &bodies, &observation)?;
                     return Ok(reply);
                 }

@@ -43,6 +43,8 @@ pub struct Done {
     pub sent: Option<Vec<u8>>,
     /// Exact bytes that came back.
     pub raw: Vec<u8>,
+    /// More exact bytes that crossed the boundary, by slot.
+    pub parts: Vec<(&'static str, Vec<u8>)>,
     /// Times, rates and other things outside every digest.
     pub observation: Map<String, Value>,
 }

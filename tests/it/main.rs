@@ -22,6 +22,8 @@ mod model;
 mod own;
 #[cfg(feature = "live")]
 mod providers;
+#[cfg(feature = "live")]
+mod proxy;
 mod rooms;
 mod rung;
 mod snap;

@@ -21,7 +21,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("solve", "canon syntax store instance model transcript workspace edit gate prompt"),
     ("campaign", "canon statistics syntax store instance model transcript workspace edit gate prompt solve"),
     ("proxy", "canon model store transcript"),
-    ("rung", "canon statistics store model transcript edit"),
+    ("rung", "canon statistics store model transcript edit proxy"),
     ("certificate", "canon store transcript rung"),
     ("report", "canon statistics store transcript rung certificate"),
     ("cli", "*"),

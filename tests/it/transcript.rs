@@ -56,7 +56,7 @@ fn ask(request: &[u8]) -> Ask<'_> {
 }
 
 fn answer(text: &str) -> Result<Done, ActFailure> {
-    Ok(Done { sent: Some(b"wire".to_vec()), raw: text.as_bytes().to_vec(), observation: Map::new() })
+    Ok(Done { sent: Some(b"wire".to_vec()), raw: text.as_bytes().to_vec(), ..Done::default() })
 }
 
 fn two_calls_and_a_note(transcript: &mut dyn Transcript, words: [&str; 2]) -> Result<(), TranscriptError> {

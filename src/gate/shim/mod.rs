@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 pub use plan::Limits;
 pub(super) use plan::{Mounts, Plan, Report, Shown};
+pub use watch::raise_loopback;
 
 /// The hidden verb that starts a stage.
 pub(super) const SHIM_VERB: &str = "__shim";

@@ -138,7 +138,10 @@ fn send(id: i32, signal: Signal) {
 
 /// Sets the loopback interface of a new network namespace up: `RTM_NEWLINK` with `IFF_UP` for interface 1
 /// (rtnetlink(7)). The `ip` program may not be there, and the ioctl has no safe form.
-fn raise_loopback() -> rustix::io::Result<()> {
+///
+/// # Errors
+/// What the kernel says.
+pub fn raise_loopback() -> rustix::io::Result<()> {
     let mut message = Vec::with_capacity(32);
     // struct nlmsghdr: length, type RTM_NEWLINK, flags REQUEST and ACK, sequence, port.
     message.extend_from_slice(&32_u32.to_ne_bytes());

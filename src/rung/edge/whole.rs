@@ -6,7 +6,7 @@ use crate::rung::finding::{Finding, counted};
 use crate::rung::ladder::{Basis, Criterion};
 
 /// Every body is there with its digests, the roots are the ones written down, and the events are in order to the end.
-pub(super) fn transcript_complete(input: &RunInput<'_>, disorder: Option<&str>) -> Criterion {
+pub(in crate::rung) fn transcript_complete(input: &RunInput<'_>, disorder: Option<&str>) -> Criterion {
     let evidence = input.evidence;
     let found = [evidence.roots().raw(), evidence.roots().canonical()];
     let finding = match (evidence.check_bodies(), input.roots, disorder) {
@@ -29,7 +29,7 @@ pub(super) fn transcript_complete(input: &RunInput<'_>, disorder: Option<&str>) 
 }
 
 /// A replay without network and model came to the same bytes.
-pub(super) fn replay_equal(input: &RunInput<'_>) -> Criterion {
+pub(in crate::rung) fn replay_equal(input: &RunInput<'_>) -> Criterion {
     let roots = input.evidence.roots();
     let finding = match input.replay {
         Replay::None(reason) => Finding::unknown(reason),

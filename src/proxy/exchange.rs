@@ -1,0 +1,125 @@
+//! One exchange with all its bytes, as it goes into a transcript and comes out of it.
+
+use serde_json::Value;
+
+use super::api::Api;
+use super::body;
+use super::head::Head;
+use super::key::{Key, Normalise};
+use super::view::{self, Conversation, Reply};
+use super::{Sampling, sampling};
+use crate::canon::CanonError;
+use crate::model::Grade;
+use crate::store::{Store, StoreError, StoredEvent};
+use crate::transcript::{Entry, Evidence, EvidenceError, HEAD, RECEIVED, REPLY, SENT};
+
+/// What an agent asked and what it got.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Exchange {
+    /// Everything but the bodies.
+    pub head: Head,
+    /// The body as the agent sent it, where another one was sent on.
+    pub received: Option<Vec<u8>>,
+    /// The body that went to the server.
+    pub sent: Vec<u8>,
+    /// The body that came back, as far as it came.
+    pub reply: Vec<u8>,
+}
+
+/// Says why an exchange cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExchangeError {
+    /// Its head is not one.
+    #[error("the head of the exchange is malformed: {0}")]
+    Head(#[from] CanonError),
+    /// The store fails, or holds bytes that are not what their digests say.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The evidence fails in the same way.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
+}
+
+impl Exchange {
+    /// Reads an exchange of a store.
+    ///
+    /// # Errors
+    /// A body that is missing or is not what its digest says, or a malformed head.
+    pub fn of_store(store: &Store, run: crate::canon::RunId, event: &StoredEvent) -> Result<Self, ExchangeError> {
+        let body = |slot: &str| store.body(run, event.seq, slot);
+        let received = event.body(RECEIVED).map(|_| body(RECEIVED)).transpose()?;
+        Ok(Self { head: Head::from_bytes(&body(HEAD)?)?, received, sent: body(SENT)?, reply: body(REPLY)? })
+    }
+
+    /// Reads an exchange of a run's evidence.
+    ///
+    /// # Errors
+    /// As [`Exchange::of_store`].
+    pub fn of_evidence(evidence: &Evidence<'_>, entry: &Entry) -> Result<Self, ExchangeError> {
+        let body = |slot: &str| evidence.body(entry, slot);
+        let received = entry.bodies.get(RECEIVED).map(|_| body(RECEIVED)).transpose()?;
+        Ok(Self { head: Head::from_bytes(&body(HEAD)?)?, received, sent: body(SENT)?, reply: body(REPLY)? })
+    }
+
+    /// Returns which call it is.
+    pub fn api(&self) -> Api {
+        Api::of(&self.head.method, &self.head.target)
+    }
+
+    /// Returns the body as the agent sent it.
+    pub fn asked(&self) -> &[u8] {
+        self.received.as_deref().unwrap_or(&self.sent)
+    }
+
+    /// Returns the key that the agent's request is found by.
+    pub fn key(&self, normalise: &[Normalise]) -> Key {
+        Key::of(&self.head, self.asked(), normalise)
+    }
+
+    /// Returns the canonical form of the reply.
+    pub fn canonical_reply(&self) -> Vec<u8> {
+        view::canonical(&self.head, &self.reply)
+    }
+
+    /// Returns the agent's body without its content encoding.
+    pub fn asked_decoded(&self) -> Vec<u8> {
+        self.decoded(self.asked())
+    }
+
+    /// Returns the conversation that was sent, where it can be read.
+    pub fn conversation(&self) -> Option<Conversation> {
+        view::conversation(self.api(), &self.asked_decoded())
+    }
+
+    /// Returns the turn that came back, where it can be read.
+    pub fn turn(&self) -> Option<Reply> {
+        view::turn(&self.head, &self.reply)
+    }
+
+    /// Returns how far the call can be made again, where a model wrote text.
+    pub fn grade(&self) -> Option<Grade> {
+        let body = match &self.received {
+            // What was sent on in another one's place is never encoded.
+            Some(_) => self.sent.clone(),
+            None => self.decoded(&self.sent),
+        };
+        sampling::grade(self.api(), &body)
+    }
+
+    /// Says whether the agent left before it got a single byte: it never saw the reply.
+    pub fn is_unseen(&self) -> bool {
+        self.head.aborted.as_ref().is_some_and(|aborted| aborted.by == super::By::Client && aborted.at == 0)
+    }
+
+    fn decoded(&self, body: &[u8]) -> Vec<u8> {
+        let encoding = self.head.request_headers.get("content-encoding").map_or("", String::as_str);
+        body::decoded(body, encoding).unwrap_or_else(|_| body.to_vec())
+    }
+}
+
+/// Reads the sampling rule of a header.
+pub(super) fn sampling_of(data: &Value) -> Option<Sampling> {
+    let word = data.get("sampling")?.as_str()?;
+    [Sampling::Require, Sampling::Enforce, Sampling::Observe].into_iter().find(|rule| rule.word() == word)
+}

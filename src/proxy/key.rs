@@ -1,0 +1,260 @@
+//! The canonical request that an exchange is found by: method, target and canonical body.
+//!
+//! Ids of tool calls, which servers draw at random and agents echo, are renamed in order of first appearance, here only;
+//! the bytes as they came are kept beside it. Nothing else is left out: what a request says, its key says.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use regex::Regex;
+use serde_json::{Map, Value, json};
+
+use super::api::Api;
+use super::body;
+use super::head::Head;
+use crate::canon::{Blake3, json as canonical};
+
+/// Name and version of the canonical form of exchanges, requests and replies.
+pub const NORMALISER: &str = "exchange/1";
+
+/// Members whose value names a tool call or an item that the server made.
+const REFERENCES: [&str; 4] = ["tool_call_id", "tool_use_id", "call_id", "previous_response_id"];
+/// Kinds of objects whose own `id` the server made.
+const MADE: [&str; 9] = [
+    "tool_use",
+    "server_tool_use",
+    "mcp_tool_use",
+    "function_call",
+    "custom_tool_call",
+    "local_shell_call",
+    "web_search_call",
+    "reasoning",
+    "message",
+];
+/// Members that hold whatever a tool wants; nothing in there is an id of ours.
+const FOREIGN: [&str; 2] = ["input", "arguments"];
+
+/// A named and versioned way to leave volatile text out of keys. Each one weakens what an equal replay shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Normalise {
+    /// Dates and times become `<date>`.
+    Date,
+    /// Paths in temp folders become `<tmp>`.
+    TmpPaths,
+}
+
+impl Normalise {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Date, Self::TmpPaths];
+
+    /// Returns the word of the command line.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Date => "date",
+            Self::TmpPaths => "tmp-paths",
+        }
+    }
+
+    /// Returns name and version, as recorded.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Date => "date/1",
+            Self::TmpPaths => "tmp-paths/1",
+        }
+    }
+
+    fn apply(self, text: &str) -> String {
+        static DATE: LazyLock<Regex> = LazyLock::new(|| {
+            let month = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*";
+            let time = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?";
+            let zone = r"(?: ?(?:Z|UTC|GMT|[+-][0-9]{2}:?[0-9]{2}))?";
+            let day = format!(
+                r"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}|[0-9]{{1,2}}/[0-9]{{1,2}}/[0-9]{{4}}|{month} [0-9]{{1,2}},? [0-9]{{4}}|[0-9]{{1,2}} {month} [0-9]{{4}}"
+            );
+            let week = r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? )?";
+            Regex::new(&format!(r"\b{week}(?:(?:{day})(?:[T ,]+{time}{zone})?|{time}{zone})")).expect("it is constant")
+        });
+        static TMP: LazyLock<Regex> = LazyLock::new(|| {
+            Regex::new(r"(?:/private)?(?:/var/folders/[^/\s]+/[^/\s]+/T|/var/tmp|/tmp)/[A-Za-z0-9._-]+")
+                .expect("it is constant")
+        });
+        match self {
+            Self::Date => DATE.replace_all(text, "<date>").into_owned(),
+            Self::TmpPaths => TMP.replace_all(text, "<tmp>").into_owned(),
+        }
+    }
+}
+
+/// The canonical bytes of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key(Vec<u8>);
+
+impl Key {
+    /// Returns the key of a request: its body is `raw` as it came.
+    pub fn of(head: &Head, raw: &[u8], normalise: &[Normalise]) -> Self {
+        let mut members = Map::new();
+        members.insert("method".into(), head.method.as_str().into());
+        members.insert("target".into(), head.target.as_str().into());
+        let encoding = head.request_headers.get("content-encoding").map_or("", String::as_str);
+        let body = body::decoded(raw, encoding).ok();
+        if !raw.is_empty() {
+            let (name, value) = match body.as_deref().and_then(|body| canonical_body(head, body, normalise)) {
+                Some(value) => ("body", value),
+                None => ("bytes", json!(Blake3::of(body.as_deref().unwrap_or(raw)))),
+            };
+            members.insert(name.into(), value);
+        }
+        let bytes = canonical::foreign(&Value::Object(members)).expect("the body was written before");
+        Self(bytes)
+    }
+
+    /// Returns the bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Returns the digest that a tape looks for.
+    pub fn digest(&self) -> Blake3 {
+        Blake3::of(&self.0)
+    }
+}
+
+/// Returns a JSON body in the form that is compared; nothing if it is no JSON, or has no exact canonical form.
+fn canonical_body(head: &Head, body: &[u8], normalise: &[Normalise]) -> Option<Value> {
+    let mut value: Value = serde_json::from_slice(body).ok()?;
+    canonical::foreign(&value).ok()?;
+    if Api::of(&head.method, &head.target) != Api::Other {
+        let mut ids = Ids::default();
+        if let Some(members) = value.as_object_mut() {
+            for part in ["messages", "input", "previous_response_id"] {
+                match members.get_mut(part) {
+                    Some(Value::String(id)) if part == "previous_response_id" => *id = ids.name(id),
+                    Some(list @ Value::Array(_)) => ids.rename(list, part),
+                    _ => {}
+                }
+            }
+        }
+    }
+    if !normalise.is_empty() {
+        rewrite(&mut value, normalise);
+    }
+    Some(value)
+}
+
+/// The ids seen so far.
+#[derive(Default)]
+struct Ids(BTreeMap<String, String>);
+
+impl Ids {
+    fn name(&mut self, id: &str) -> String {
+        let next = self.0.len();
+        self.0.entry(id.to_owned()).or_insert_with(|| format!("id#{next}")).clone()
+    }
+
+    /// Renames what lies below `value`, which is the member `under` of something.
+    fn rename(&mut self, value: &mut Value, under: &str) {
+        match value {
+            Value::Array(items) => items.iter_mut().for_each(|item| self.rename(item, under)),
+            Value::Object(members) => {
+                let kind = members.get("type").and_then(Value::as_str).unwrap_or_default();
+                let owns = under == "tool_calls" || MADE.contains(&kind);
+                let mut names: Vec<String> = members.keys().cloned().collect();
+                names.sort();
+                for name in names {
+                    let is_id = (owns && name == "id") || REFERENCES.contains(&name.as_str());
+                    match members.get_mut(&name) {
+                        Some(Value::String(id)) if is_id => *id = self.name(id),
+                        Some(below @ (Value::Array(_) | Value::Object(_))) if !FOREIGN.contains(&name.as_str()) => {
+                            self.rename(below, &name);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn rewrite(value: &mut Value, normalise: &[Normalise]) {
+    match value {
+        Value::String(text) => {
+            for way in normalise {
+                *text = way.apply(text);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| rewrite(item, normalise)),
+        Value::Object(members) => members.values_mut().for_each(|member| rewrite(member, normalise)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(target: &str, body: &str) -> String {
+        key_with(target, body, &[])
+    }
+
+    fn key_with(target: &str, body: &str, normalise: &[Normalise]) -> String {
+        let head = Head { method: "POST".into(), target: target.into(), ..Head::default() };
+        String::from_utf8(Key::of(&head, body.as_bytes(), normalise).bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn whitespace_and_order_do_not_matter_and_everything_else_does() {
+        let chat = "/v1/chat/completions";
+        assert_eq!(key(chat, "{\"a\":1,\"b\":[0.50]}"), key(chat, "{ \"b\" : [5e-1], \"a\" : 1 }"));
+        assert_ne!(key(chat, "{\"a\":1}"), key(chat, "{\"a\":2}"));
+        assert_ne!(key(chat, "{\"a\":1}"), key("/v1/embeddings", "{\"a\":1}"));
+        assert_ne!(key(chat, ""), key(chat, "null "));
+        assert!(key(chat, "{\"seed\":12345678901234567890}").contains("\"bytes\":\"blake3:"));
+        assert!(key(chat, "{\"a\":").contains("\"bytes\":\"blake3:"));
+    }
+
+    #[test]
+    fn ids_of_tool_calls_are_renamed_in_order_and_nothing_else() {
+        let chat = |a: &str, b: &str| {
+            format!(
+                r#"{{"messages":[{{"role":"assistant","tool_calls":[{{"id":"{a}","type":"function","function":{{"name":"f","arguments":"{{\"id\":\"{a}x\"}}"}}}}]}},{{"role":"tool","tool_call_id":"{a}","content":"{b}"}}]}}"#
+            )
+        };
+        let one = key("/v1/chat/completions", &chat("call_a1", "same").replace("call_a1x", "z"));
+        let two = key("/v1/chat/completions", &chat("call_b2", "same").replace("call_b2x", "z"));
+        assert_eq!(one, two);
+        assert!(one.contains("id#0") && !one.contains("id#1"), "{one}");
+        assert_ne!(one, key("/v1/chat/completions", &chat("call_a1", "other").replace("call_a1x", "z")));
+
+        let messages = |id: &str| {
+            format!(
+                r#"{{"messages":[{{"role":"assistant","content":[{{"type":"tool_use","id":"{id}","name":"f","input":{{"call_id":"mine"}}}}]}},{{"role":"user","content":[{{"type":"tool_result","tool_use_id":"{id}","content":"ok"}}]}}]}}"#
+            )
+        };
+        let one = key("/v1/messages", &messages("toolu_1"));
+        assert_eq!(one, key("/v1/messages", &messages("toolu_2")));
+        assert!(one.contains("\"call_id\":\"mine\""), "{one}");
+
+        let responses = |id: &str| {
+            format!(
+                r#"{{"input":[{{"type":"function_call","id":"fc_{id}","call_id":"call_{id}","name":"f","arguments":"{{}}"}},{{"type":"function_call_output","call_id":"call_{id}","output":"o"}}],"previous_response_id":"resp_{id}"}}"#
+            )
+        };
+        assert_eq!(key("/v1/responses", &responses("1")), key("/v1/responses", &responses("2")));
+    }
+
+    #[test]
+    fn named_normalisers_leave_out_dates_and_temp_paths() {
+        let at = "/v1/chat/completions";
+        let body = |text: &str| format!(r#"{{"messages":[{{"role":"user","content":"{text}"}}]}}"#);
+        let both = Normalise::ALL;
+        let one = key_with(at, &body("Today is Wed, 25 Nov 2026 15:01:02 UTC in /tmp/tmpab12/x"), &both);
+        let two = key_with(at, &body("Today is 2026-11-26T00:00:00Z in /tmp/tmpzz99/x"), &both);
+        assert_eq!(one, two);
+        assert!(one.contains("Today is <date> in <tmp>/x"), "{one}");
+        assert_ne!(
+            key_with(at, &body("2026-11-26"), &[Normalise::TmpPaths]),
+            key_with(at, &body("2026-11-27"), &[Normalise::TmpPaths])
+        );
+    }
+}

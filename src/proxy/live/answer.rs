@@ -1,0 +1,48 @@
+//! Replies of the proxy's own: errors in the shape that the agent's client shows to its user.
+
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde_json::json;
+
+use super::outlet::Outlet;
+use crate::proxy::Service;
+
+/// An error on its way to an agent.
+#[derive(Debug, Clone)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    /// A word for programs.
+    pub(super) code: &'static str,
+    pub(super) message: String,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into() }
+    }
+
+    /// Returns the body that clients of the service show.
+    pub(super) fn body(&self, service: Service) -> Vec<u8> {
+        let message = format!("runproof: {}", self.message);
+        let value = match service {
+            Service::OpenAi => {
+                json!({"error": {"message": message, "type": "runproof", "param": null, "code": self.code}})
+            }
+            Service::Anthropic => json!({"type": "error", "error": {"type": self.code, "message": message}}),
+            Service::Ollama => json!({"error": message}),
+        };
+        value.to_string().into_bytes()
+    }
+
+    /// Returns the whole reply. It tells clients not to try again: the same request would meet the same answer.
+    pub(super) fn response(&self, service: Service) -> Response<Outlet> {
+        let mut response = Response::new(Outlet::whole(self.body(service)));
+        *response.status_mut() = self.status;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
+        if self.status == StatusCode::UPGRADE_REQUIRED {
+            response.headers_mut().insert("upgrade", HeaderValue::from_static("HTTP/1.1"));
+        }
+        response
+    }
+}

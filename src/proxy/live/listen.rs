@@ -1,0 +1,184 @@
+//! The server itself: accepts connections on one thread, with bounds on headers, time and number.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::LocalSet;
+
+use super::outlet::Outlet;
+
+/// Bytes of a request's head.
+const HEAD: usize = 64 << 10;
+/// Number of its headers.
+const HEADERS: usize = 128;
+/// The longest time from a request's first byte to the end of its head.
+const HEAD_TIME: Duration = Duration::from_secs(15);
+/// Connections at the same time; further ones wait.
+const CONNECTIONS: usize = 512;
+/// How long exchanges may still run after the end was called.
+const GRACE: Duration = Duration::from_secs(5);
+/// How often that is looked at.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Names by which the proxy may be asked.
+#[derive(Debug, Clone, Default)]
+pub struct Allowed(pub BTreeSet<String>);
+
+impl Allowed {
+    /// Says whether a `Host` header names this proxy: an address, `localhost`, or a name that was allowed. Nobody can
+    /// make somebody's browser send such a name for a page of his own.
+    pub fn is_allowed(&self, host: &str) -> bool {
+        let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((name, port)) => (name, port),
+            None => host.split_once(':').unwrap_or((host, "")),
+        };
+        let port = port.strip_prefix(':').unwrap_or(port);
+        let name = name.to_ascii_lowercase();
+        port.chars().all(|c| c.is_ascii_digit())
+            && (name == "localhost" || name.parse::<IpAddr>().is_ok() || self.0.contains(&name))
+    }
+}
+
+/// A running proxy.
+pub struct Listening<T> {
+    /// Where it listens.
+    pub address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: std::thread::JoinHandle<T>,
+}
+
+impl<T> Listening<T> {
+    /// Stops accepting, lets running exchanges come to their end for some seconds, and returns what it was for.
+    ///
+    /// # Panics
+    /// If the proxy did.
+    pub fn stop(mut self) -> T {
+        drop(self.stop.take());
+        self.thread.join().expect("the proxy does not panic")
+    }
+
+    /// Waits for it to stop by itself, which it does only on an error.
+    pub fn is_running(&self) -> bool {
+        !self.thread.is_finished()
+    }
+}
+
+/// Starts a thread that serves `listener` with what `make` makes there, and at the end returns what `end` makes of it.
+///
+/// # Errors
+/// A listener that tokio does not take, or a system without threads.
+pub(super) fn start<S, F, T>(
+    listener: TcpListener,
+    make: impl FnOnce() -> S + Send + 'static,
+    handle: fn(Rc<S>, Request<Incoming>) -> F,
+    end: impl FnOnce(Rc<S>) -> T + Send + 'static,
+) -> std::io::Result<Listening<T>>
+where
+    S: Busy + 'static,
+    F: Future<Output = Response<Outlet>> + 'static,
+    T: Send + 'static,
+{
+    let address = listener.local_addr()?;
+    listener.set_nonblocking(true)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let listener = {
+        let _guard = runtime.enter();
+        tokio::net::TcpListener::from_std(listener)?
+    };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let thread = std::thread::Builder::new().name("proxy".into()).spawn(move || {
+        let state = Rc::new(make());
+        let local = LocalSet::new();
+        let (serving, waiting) = (Rc::clone(&state), Rc::clone(&state));
+        local.block_on(&runtime, async move {
+            let permits = Arc::new(Semaphore::new(CONNECTIONS));
+            tokio::select! {
+                () = accept(listener, &permits, serving, handle) => {}
+                _ = stopped => {}
+            }
+            let idle = async {
+                while waiting.is_busy() {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                // What was free to go leaves.
+                tokio::time::sleep(PAUSE).await;
+            };
+            let _ = tokio::time::timeout(GRACE, idle).await;
+        });
+        drop(local);
+        drop(runtime);
+        end(state)
+    })?;
+    Ok(Listening { address, stop: Some(stop), thread })
+}
+
+async fn accept<S, F>(
+    listener: tokio::net::TcpListener,
+    permits: &Arc<Semaphore>,
+    state: Rc<S>,
+    handle: fn(Rc<S>, Request<Incoming>) -> F,
+) where
+    S: 'static,
+    F: Future<Output = Response<Outlet>> + 'static,
+{
+    loop {
+        let Ok(permit) = Arc::clone(permits).acquire_owned().await else { return };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(_) => {
+                // Out of file descriptors, mostly: others end meanwhile.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            }
+        };
+        stream.set_nodelay(true).ok();
+        let state = Rc::clone(&state);
+        tokio::task::spawn_local(async move {
+            let service = service_fn(move |request| {
+                let reply = handle(Rc::clone(&state), request);
+                async move { Ok::<_, Infallible>(reply.await) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIME)
+                .max_buf_size(HEAD)
+                .max_headers(HEADERS)
+                .serve_connection(TokioIo::new(stream), service);
+            // A connection that breaks is the agent's affair; hyper has answered malformed requests itself.
+            let _ = connection.await;
+            drop(permit);
+        });
+    }
+}
+
+/// Says whether exchanges are still running.
+pub(super) trait Busy {
+    fn is_busy(&self) -> bool;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_localhost_and_allowed_names_are_hosts() {
+        let allowed = Allowed(BTreeSet::from(["host.docker.internal".to_owned()]));
+        for host in ["localhost", "LocalHost:80", "127.0.0.1:8080", "[::1]:9", "10.0.0.7", "host.docker.internal:1"] {
+            assert!(allowed.is_allowed(host), "{host}");
+        }
+        for host in ["", "evil.example", "localhost.evil.example:80", "127.0.0.1.evil.example", "localhost:x", "[::1"] {
+            assert!(!allowed.is_allowed(host), "{host}");
+        }
+    }
+}

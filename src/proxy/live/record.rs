@@ -1,0 +1,230 @@
+//! Recording: hands each request on, streams the reply back as it comes, and gives its end away once it is durable.
+
+use std::cell::{Cell, RefCell};
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
+use hyper::{Request, Response, StatusCode};
+use tokio::sync::oneshot;
+
+use super::answer::Refusal;
+use super::intake::{self, Taken};
+use super::listen::{self, Allowed, Busy, Listening};
+use super::outlet::Outlet;
+use super::relay::forwarded;
+use super::upstream::{self, HttpClient, Upstreams};
+use super::writer::{self, Job, WriteError, Written};
+use crate::canon::RunId;
+use crate::proxy::body;
+use crate::proxy::{Api, Ending, Header, Sampling, Secrets, Service, sampling};
+use crate::store::Store;
+use crate::transcript::{Clock, Roots};
+
+/// What happens when a body holds something like a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scan {
+    /// It is said at the end.
+    Warn,
+    /// The request is refused.
+    Refuse,
+}
+
+/// What a recording proxy is to do.
+pub struct Recording {
+    /// Where requests go.
+    pub upstreams: Upstreams,
+    /// What is written down of the recording as a whole.
+    pub header: Header,
+    /// The seed that is set where one is missing.
+    pub seed: u32,
+    /// Names by which it may be asked.
+    pub allowed: Allowed,
+    /// What counts as a credential.
+    pub secrets: Secrets,
+    /// What happens then.
+    pub scan: Scan,
+    /// The longest silence of an upstream.
+    pub silence: Duration,
+    /// The clock.
+    pub clock: Clock,
+}
+
+/// What was recorded.
+pub struct Recorded {
+    /// The store, to be closed.
+    pub store: Store,
+    /// Roots over everything written.
+    pub roots: Roots,
+    /// Exchanges that are durable.
+    pub exchanges: u32,
+    /// Calls that were refused for how they sample, or for what they hold.
+    pub refused: Vec<String>,
+    /// Where something like a credential was found.
+    pub found: Vec<String>,
+    /// Replies that redirected elsewhere, and were not followed.
+    pub redirected: u32,
+    /// The first thing that could not be written.
+    pub failed: Option<WriteError>,
+}
+
+/// Starts recording into a run that was begun in `store`.
+///
+/// # Errors
+/// A listener or threads that the system does not give.
+pub fn record(
+    listener: TcpListener,
+    store: Store,
+    run: RunId,
+    settings: Recording,
+) -> std::io::Result<Listening<Box<dyn FnOnce(Ending) -> Recorded + Send>>> {
+    let (jobs, waiting) = mpsc::channel();
+    let (header, clock) = (settings.header.clone(), settings.clock);
+    let writer = std::thread::Builder::new()
+        .name("writer".into())
+        .spawn(move || writer::write(store, run, &header, clock, &waiting))?;
+    let last = jobs.clone();
+    let make = move || Proxy {
+        client: upstream::client(),
+        settings,
+        jobs,
+        running: Cell::new(0),
+        refused: RefCell::default(),
+        found: RefCell::default(),
+        redirected: Cell::new(0),
+    };
+    listen::start(listener, make, Proxy::handle, move |proxy| {
+        let (refused, found, redirected) = (proxy.refused.take(), proxy.found.take(), proxy.redirected.get());
+        let finish = move |ending: Ending| {
+            let _ = last.send(Job::End(ending));
+            let Written { store, roots, exchanges, failed } = writer.join().expect("the writer does not panic");
+            Recorded { store, roots, exchanges, refused, found, redirected, failed }
+        };
+        Box::new(finish) as Box<dyn FnOnce(Ending) -> Recorded + Send>
+    })
+}
+
+pub(super) struct Proxy {
+    pub(super) client: HttpClient,
+    pub(super) settings: Recording,
+    pub(super) jobs: mpsc::Sender<Job>,
+    running: Cell<u32>,
+    refused: RefCell<Vec<String>>,
+    found: RefCell<Vec<String>>,
+    pub(super) redirected: Cell<u32>,
+}
+
+impl Busy for Proxy {
+    fn is_busy(&self) -> bool {
+        self.running.get() > 0
+    }
+}
+
+/// Counts an exchange as long as it runs.
+struct Running(Rc<Proxy>);
+
+impl Running {
+    fn new(proxy: &Rc<Proxy>) -> Self {
+        proxy.running.set(proxy.running.get() + 1);
+        Self(Rc::clone(proxy))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.set(self.0.running.get() - 1);
+    }
+}
+
+impl Proxy {
+    async fn handle(self: Rc<Self>, request: Request<Incoming>) -> Response<Outlet> {
+        let (parts, body) = request.into_parts();
+        let service = Service::of(parts.uri.path(), parts.headers.contains_key("anthropic-version")).0;
+        if let Err(refusal) = intake::check(&parts, |host| self.settings.allowed.is_allowed(host)) {
+            return refusal.response(service);
+        }
+        let taken = match intake::take(parts, body).await {
+            Ok(taken) => taken,
+            Err((service, refusal)) => return refusal.response(service),
+        };
+        let (reply, replied) = oneshot::channel();
+        let running = Running::new(&self);
+        // A task of its own: when the agent leaves, hyper drops this future, and what came so far is recorded still.
+        tokio::task::spawn_local(async move {
+            let proxy = Rc::clone(&running.0);
+            proxy.exchange(taken, reply).await;
+            drop(running);
+        });
+        match replied.await {
+            Ok(response) => response,
+            Err(_) => Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "no reply").response(service),
+        }
+    }
+
+    /// Says what goes to the server in the body's place, if anything.
+    pub(super) fn outgoing(&self, taken: &Taken) -> Result<Option<Vec<u8>>, Refusal> {
+        let encoding = taken.head.request_headers.get("content-encoding").map_or("", String::as_str);
+        let decoded = match body::decoded(&taken.body, encoding) {
+            Ok(decoded) => decoded,
+            Err(error @ body::BodyError::TooLarge) => {
+                return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", error.to_string()));
+            }
+            // What cannot be read is handed on as it is.
+            Err(_) => return Ok(None),
+        };
+        if let Some(found) = self.settings.secrets.scan(&decoded) {
+            let message = format!("the request to {} holds {found}", taken.head.target);
+            if self.settings.scan == Scan::Refuse {
+                self.refused.borrow_mut().push(message.clone());
+                return Err(Refusal::new(StatusCode::BAD_REQUEST, "secret_in_body", message));
+            }
+            let mut all = self.found.borrow_mut();
+            if !all.contains(&message) {
+                all.push(message);
+            }
+        }
+        let api = Api::of(&taken.head.method, &taken.head.target);
+        let lacks = match self.settings.header.sampling {
+            Sampling::Observe => return Ok(None),
+            Sampling::Enforce | Sampling::Require => sampling::lacks(api, &decoded, self.settings.seed),
+        };
+        if self.settings.header.sampling == Sampling::Enforce {
+            return Ok(sampling::enforced(&decoded, &lacks));
+        }
+        if lacks.nothing() {
+            return Ok(None);
+        }
+        let message = format!("the call is not greedy and seeded: {}", lacks.words());
+        self.refused.borrow_mut().push(message.clone());
+        Err(Refusal::new(StatusCode::BAD_REQUEST, "sampling", message))
+    }
+
+    pub(super) fn request(
+        &self,
+        parts: &hyper::http::request::Parts,
+        service: Service,
+        path: &str,
+        sent: &[u8],
+        is_rewritten: bool,
+    ) -> Option<Request<Full<Bytes>>> {
+        let uri = self.settings.upstreams.target(service, path, parts.uri.query())?;
+        let mut request = Request::new(Full::new(Bytes::copy_from_slice(sent)));
+        *request.method_mut() = parts.method.clone();
+        *request.uri_mut() = uri;
+        let mut headers = forwarded(&parts.headers);
+        headers.remove(hyper::header::HOST);
+        headers.remove(hyper::header::EXPECT);
+        headers.remove(CONTENT_LENGTH);
+        if is_rewritten {
+            headers.remove(CONTENT_ENCODING);
+        }
+        // Replies are stored as they come, and compressed ones would share nothing with each other.
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        *request.headers_mut() = headers;
+        Some(request)
+    }
+}

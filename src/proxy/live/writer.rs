@@ -1,0 +1,69 @@
+//! The one thread that writes: exchanges in the order in which they end, each durable before anybody is told so.
+
+use std::sync::mpsc::Receiver;
+
+use serde_json::{Map, Value};
+use tokio::sync::oneshot;
+
+use crate::canon::RunId;
+use crate::proxy::recording;
+use crate::proxy::{Ending, Exchange, Header};
+use crate::store::{RunEnd, RunStatus, Store};
+use crate::transcript::{Clock, Recorder, Retries, Roots, TranscriptError};
+
+/// Says why an exchange was not recorded.
+pub type WriteError = TranscriptError;
+
+/// Something to write.
+pub(super) enum Job {
+    /// An exchange that has ended; the answer says whether it is durable.
+    Exchange(Box<Exchange>, Map<String, Value>, oneshot::Sender<Result<(), String>>),
+    /// The end of the recording.
+    End(Ending),
+}
+
+/// What was written.
+pub(super) struct Written {
+    pub(super) store: Store,
+    pub(super) roots: Roots,
+    pub(super) exchanges: u32,
+    /// The first exchange that could not be recorded, or the ending.
+    pub(super) failed: Option<WriteError>,
+}
+
+/// Writes until the end, or until nobody is left to send anything.
+pub(super) fn write(mut store: Store, run: RunId, header: &Header, clock: Clock, jobs: &Receiver<Job>) -> Written {
+    let mut recorder = Recorder::new(&mut store, run, clock, Retries::default());
+    let mut exchanges = 0;
+    let mut failed = recording::begin(&mut recorder, header).err();
+    let mut has_ended = false;
+    while let Ok(job) = jobs.recv() {
+        match job {
+            Job::Exchange(exchange, observation, told) => {
+                let written = recording::perform(&mut recorder, header, &exchange, observation);
+                exchanges += u32::from(written.is_ok());
+                // An agent that has gone away needs no word.
+                let _ = told.send(written.as_ref().map(|_| ()).map_err(ToString::to_string));
+                failed = failed.or(written.err());
+            }
+            Job::End(ending) => {
+                let ended = recording::end(&mut recorder, ending);
+                has_ended = ended.is_ok();
+                failed = failed.or(ended.err());
+                break;
+            }
+        }
+    }
+    let roots = recorder.roots().clone();
+    let end = RunEnd {
+        status: if has_ended { RunStatus::Finished } else { RunStatus::Interrupted },
+        outcome: if failed.is_some() { "incomplete" } else { "recorded" },
+        attempts: 0,
+        raw_root: roots.raw(),
+        canonical_root: roots.canonical(),
+        finished_ms: (clock.now_us)() / 1000,
+    };
+    let finished = store.finish_run(run, &end);
+    failed = failed.or(finished.err().map(TranscriptError::Store));
+    Written { store, roots, exchanges, failed }
+}

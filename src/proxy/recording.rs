@@ -1,0 +1,176 @@
+//! The drive of a recording over the seam: a header, exchanges in the order in which they became durable, an ending.
+//!
+//! Live, the writer drives it with what crosses the proxy; in a replay it is driven with what the store holds, and
+//! every canonical form is computed again and compared.
+
+use serde_json::{Map, Value, json};
+
+use super::exchange::{Exchange, ExchangeError, sampling_of};
+use super::key::{NORMALISER, Normalise};
+use super::sampling::Sampling;
+use crate::canon::{RunId, json as canonical};
+use crate::store::{Store, StoreError, StoredEvent};
+use crate::transcript::{Ask, Done, Kind, Normaliser, Player, ReplayOutcome, Transcript, TranscriptError};
+
+/// What a recording was begun with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// What happened to calls that were not greedy and seeded.
+    pub sampling: Sampling,
+    /// What was left out of keys.
+    pub normalise: Vec<Normalise>,
+    /// The version of this program that recorded.
+    pub version: String,
+}
+
+/// How a recording ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ending {
+    /// The exit code of the recorded command; 128 and the number of the signal that ended it.
+    pub exit: Option<i32>,
+}
+
+/// Says why a run cannot be read as a recording.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeaderError {
+    /// Another kind of run.
+    #[error("the run is no recording of an agent")]
+    NotARecording,
+    /// A canonical form of another version.
+    #[error("the recording was made with the canonical form {0:?}, this version has {NORMALISER:?}")]
+    OtherVersion(String),
+    /// A header that we would not have written.
+    #[error("the header of the recording is malformed")]
+    Malformed,
+    /// The store fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Header {
+    fn data(&self) -> Map<String, Value> {
+        let normalise: Vec<&str> = self.normalise.iter().map(|way| way.name()).collect();
+        let data = json!({
+            "exchange": NORMALISER,
+            "kind": "record",
+            "normalise": normalise,
+            "sampling": self.sampling.word(),
+            "version": self.version,
+        });
+        data.as_object().cloned().unwrap_or_default()
+    }
+
+    /// Reads the own data of a run's first event.
+    ///
+    /// # Errors
+    /// Another kind of run, another version, or a malformed header.
+    pub fn read(data: &Map<String, Value>) -> Result<Self, HeaderError> {
+        if !is_recording(data) {
+            return Err(HeaderError::NotARecording);
+        }
+        let version = data.get("exchange").and_then(Value::as_str).unwrap_or_default();
+        if version != NORMALISER {
+            return Err(HeaderError::OtherVersion(version.chars().take(60).collect()));
+        }
+        let names = data.get("normalise").and_then(Value::as_array).ok_or(HeaderError::Malformed)?;
+        let find = |name: &Value| Normalise::ALL.into_iter().find(|way| name.as_str() == Some(way.name()));
+        let normalise = names.iter().map(find).collect::<Option<Vec<_>>>().ok_or(HeaderError::Malformed)?;
+        let sampling = sampling_of(&Value::Object(data.clone())).ok_or(HeaderError::Malformed)?;
+        let version = data.get("version").and_then(Value::as_str).ok_or(HeaderError::Malformed)?.to_owned();
+        let header = Self { sampling, normalise, version };
+        if header.data() == *data { Ok(header) } else { Err(HeaderError::Malformed) }
+    }
+}
+
+/// Says whether the own data of a run's first event is that of a recording.
+pub fn is_recording(data: &Map<String, Value>) -> bool {
+    data.get("kind").and_then(Value::as_str) == Some("record")
+}
+
+/// Reads the header of a run in a store.
+///
+/// # Errors
+/// As [`Header::read`]; a store that fails.
+pub fn header(store: &Store, run: RunId) -> Result<Header, HeaderError> {
+    let events = store.events(run)?;
+    let first = events.first().filter(|event| event.kind == Kind::Run.name()).ok_or(HeaderError::NotARecording)?;
+    Header::read(&canonical::from_bytes(&first.data).map_err(|_| HeaderError::Malformed)?)
+}
+
+/// Begins a recording.
+///
+/// # Errors
+/// As [`Transcript::note`].
+pub fn begin(transcript: &mut dyn Transcript, header: &Header) -> Result<(), TranscriptError> {
+    transcript.note(Kind::Run, &header.data(), &[])
+}
+
+/// Passes one exchange through the seam.
+///
+/// # Errors
+/// As [`Transcript::perform`].
+pub fn perform(
+    transcript: &mut dyn Transcript,
+    header: &Header,
+    exchange: &Exchange,
+    observation: Map<String, Value>,
+) -> Result<(), TranscriptError> {
+    let key = exchange.key(&header.normalise);
+    let normalise = |_: &[u8], _: &[u8]| Ok(exchange.canonical_reply());
+    let normaliser = Normaliser { name: NORMALISER, apply: &normalise };
+    let ask = Ask { kind: Kind::Exchange, request: key.bytes(), normaliser };
+    let mut observation = Some(observation);
+    transcript.perform(&ask, &mut || {
+        let head = exchange.head.to_bytes().map_err(|error| crate::transcript::ActFailure::fatal(error.to_string()))?;
+        let mut parts = vec![(crate::transcript::HEAD, head)];
+        parts.extend(exchange.received.clone().map(|bytes| (crate::transcript::RECEIVED, bytes)));
+        let (sent, raw) = (Some(exchange.sent.clone()), exchange.reply.clone());
+        Ok(Done { sent, raw, parts, observation: observation.take().unwrap_or_default() })
+    })?;
+    Ok(())
+}
+
+/// Ends a recording.
+///
+/// # Errors
+/// As [`Transcript::note`].
+pub fn end(transcript: &mut dyn Transcript, ending: Ending) -> Result<(), TranscriptError> {
+    let mut data = Map::new();
+    data.insert("exit".into(), json!(ending.exit));
+    transcript.note(Kind::Result, &data, &[])
+}
+
+/// Returns how a recorded run ended; nothing if it was cut off.
+pub fn ending(events: &[StoredEvent]) -> Option<Ending> {
+    let last = events.last().filter(|event| event.kind == Kind::Result.name())?;
+    let data: Value = serde_json::from_slice(&last.data).ok()?;
+    Some(Ending { exit: data.get("exit")?.as_i64().and_then(|exit| i32::try_from(exit).ok()) })
+}
+
+/// Replays a recording without its agent: every exchange is read, its canonical forms are computed again from the raw
+/// bytes, and both roots over everything.
+///
+/// # Errors
+/// A store that fails, or holds bytes that are not what their digests say.
+pub fn replay(store: &Store, run: RunId, header: &Header) -> Result<ReplayOutcome, TranscriptError> {
+    let mut player = Player::open(store, run)?;
+    let ended = drive(&mut player, store, run, header);
+    player.finish(ended)
+}
+
+fn drive(player: &mut Player<'_>, store: &Store, run: RunId, header: &Header) -> Result<(), TranscriptError> {
+    let events = store.events(run)?;
+    begin(player, header)?;
+    for event in events.iter().filter(|event| event.kind == Kind::Exchange.name()) {
+        let exchange = Exchange::of_store(store, run, event).map_err(|error| match error {
+            ExchangeError::Store(error) => TranscriptError::Store(error),
+            other => TranscriptError::Unreadable { kind: Kind::Exchange.name(), reason: other.to_string() },
+        })?;
+        perform(player, header, &exchange, Map::new())?;
+    }
+    match ending(&events) {
+        Some(ending) => end(player, ending),
+        None => Ok(()),
+    }
+}

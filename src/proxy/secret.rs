@@ -1,0 +1,98 @@
+//! What looks like a credential: names of parameters, shapes of keys, and the values that the agent's environment holds.
+
+/// Parts of a parameter's name that make it a secret.
+const NAMES: [&str; 9] = ["key", "token", "secret", "sig", "auth", "pass", "cred", "code", "session"];
+/// How known kinds of keys begin, and how many characters of a key follow at least.
+const SHAPES: [(&str, usize); 12] = [
+    ("sk-", 20),
+    ("AKIA", 16),
+    ("ASIA", 16),
+    ("ghp_", 30),
+    ("gho_", 30),
+    ("github_pat_", 30),
+    ("glpat-", 20),
+    ("xoxb-", 20),
+    ("xoxp-", 20),
+    ("AIza", 30),
+    ("hf_", 30),
+    ("gsk_", 30),
+];
+/// How a private key in a file begins.
+const PEM: &str = "PRIVATE KEY-----";
+
+/// Says whether one `name=value` of a query looks like a secret.
+pub(super) fn parameter(part: &str) -> bool {
+    let (name, value) = part.split_once('=').unwrap_or((part, ""));
+    let name = name.to_ascii_lowercase();
+    NAMES.iter().any(|mark| name.contains(mark)) || shaped(value)
+}
+
+/// Says whether a text holds something of the shape of a key.
+pub(super) fn shaped(text: &str) -> bool {
+    find(text).is_some()
+}
+
+/// Returns the beginning of the first thing of the shape of a key.
+fn find(text: &str) -> Option<&'static str> {
+    let is_key = |c: &u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_');
+    for (start, length) in SHAPES {
+        let mut from = 0;
+        while let Some(at) = text[from..].find(start) {
+            let begin = from + at;
+            from = begin + start.len();
+            let starts_word = begin == 0 || !text.as_bytes()[begin - 1].is_ascii_alphanumeric();
+            let rest = &text.as_bytes()[from..];
+            let key = rest.iter().take_while(|c| is_key(c)).count();
+            // Words joined by dashes are no key: one has digits.
+            if starts_word && key >= length && rest[..key].iter().any(u8::is_ascii_digit) {
+                return Some(start);
+            }
+        }
+    }
+    text.contains(PEM).then_some(PEM)
+}
+
+/// Looks for credentials in bodies. They are never rewritten: a scan warns, or refuses.
+#[derive(Clone, Default)]
+pub struct Secrets {
+    values: Vec<String>,
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} values", self.values.len())
+    }
+}
+
+impl Secrets {
+    /// Knows the values of variables that hold credentials, beside the shapes of keys.
+    pub fn new(values: Vec<String>) -> Self {
+        Self { values: values.into_iter().filter(|value| value.len() >= 12).collect() }
+    }
+
+    /// Says what was found, never the value itself.
+    pub fn scan(&self, body: &[u8]) -> Option<String> {
+        let text = String::from_utf8_lossy(body);
+        if self.values.iter().any(|value| text.contains(value.as_str())) {
+            return Some("the value of a secret variable of the environment".into());
+        }
+        find(&text).map(|start| format!("something like a key ({start}…)"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_found_and_words_are_not() {
+        assert!(shaped(&format!("x sk-proj-{}", "a1b2".repeat(6))));
+        assert!(shaped("-----BEGIN PRIVATE KEY-----"));
+        assert!(!shaped("task-oriented-programming-languages-are-nice"));
+        assert!(!shaped("sk-short1"));
+        let secrets = Secrets::new(vec!["correct horse battery".into(), "short".into()]);
+        assert!(secrets.scan(b"say correct horse battery please").is_some());
+        assert_eq!(secrets.scan(b"short"), None);
+        assert!(!format!("{secrets:?}").contains("horse"));
+    }
+}

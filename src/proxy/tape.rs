@@ -1,0 +1,152 @@
+//! The exchanges of a recording as a replay hands them out: by key and occurrence, and never one that was not recorded.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::exchange::{Exchange, ExchangeError};
+use super::key::{Key, Normalise};
+use crate::canon::{Blake3, RunId};
+use crate::store::{Store, StoredEvent};
+use crate::transcript::{Divergence, Kind, REQUEST};
+
+/// Requests that are compared in full when the nearest one is looked for.
+const COMPARED: usize = 400;
+
+/// What a replay still has to give.
+pub struct Tape {
+    run: RunId,
+    events: Vec<StoredEvent>,
+    normalise: Vec<Normalise>,
+    /// Positions of the exchanges not yet given, by key.
+    left: BTreeMap<Blake3, VecDeque<usize>>,
+    /// How often each key was recorded.
+    recorded: BTreeMap<Blake3, usize>,
+    /// The key of each exchange.
+    keys: BTreeMap<usize, Blake3>,
+    given: u32,
+}
+
+/// What a tape has for a request.
+pub enum Found {
+    /// An exchange, with its observation.
+    Exchange(Box<Exchange>, String),
+    /// Nothing: where the request parts from the nearest recorded one.
+    Diverged(Box<Divergence>),
+}
+
+impl Tape {
+    /// Reads the keys of a run; with `normalise` other than the recording's they are computed anew from the raw bytes.
+    ///
+    /// # Errors
+    /// A store that fails, or holds bytes that are not what their digests say.
+    pub fn load(
+        store: &Store,
+        run: RunId,
+        recorded: &[Normalise],
+        normalise: &[Normalise],
+    ) -> Result<Self, ExchangeError> {
+        let events = store.events(run)?;
+        let (mut left, mut counts, mut keys) = (BTreeMap::<_, VecDeque<_>>::new(), BTreeMap::new(), BTreeMap::new());
+        for (at, event) in events.iter().enumerate().filter(|(_, event)| event.kind == Kind::Exchange.name()) {
+            let head = super::Head::from_bytes(&store.body(run, event.seq, crate::transcript::HEAD)?)?;
+            if (Exchange { head, ..Exchange::default() }).is_unseen() {
+                continue;
+            }
+            let key = match event.body(REQUEST) {
+                Some(body) if normalise == recorded => body.digest,
+                _ => Exchange::of_store(store, run, event)?.key(normalise).digest(),
+            };
+            left.entry(key).or_default().push_back(at);
+            *counts.entry(key).or_default() += 1;
+            keys.insert(at, key);
+        }
+        Ok(Self { run, events, normalise: normalise.to_vec(), left, recorded: counts, keys, given: 0 })
+    }
+
+    /// Returns what keys leave out.
+    pub fn normalise(&self) -> &[Normalise] {
+        &self.normalise
+    }
+
+    /// Returns the number of exchanges that were given.
+    pub fn given(&self) -> u32 {
+        self.given
+    }
+
+    /// Returns how many exchanges there are to give.
+    pub fn total(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Gives the next exchange that was recorded for this key.
+    ///
+    /// # Errors
+    /// A store that fails, or holds bytes that are not what their digests say: they are never given.
+    pub fn take(&mut self, store: &Store, key: &Key) -> Result<Found, ExchangeError> {
+        let digest = key.digest();
+        let Some(at) = self.left.get(&digest).and_then(|queue| queue.front().copied()) else {
+            return Ok(Found::Diverged(Box::new(self.diverged(store, key, digest)?)));
+        };
+        let exchange = Exchange::of_store(store, self.run, &self.events[at])?;
+        // The digest of the key stands in a column that no signature covers: the key is computed again.
+        if exchange.key(&self.normalise).digest() != digest {
+            let event = &self.events[at];
+            let remark = "the recorded request does not have the key under which it is stored".to_owned();
+            return Ok(Found::Diverged(Box::new(Divergence::remark(event.seq, &event.kind, "request", remark))));
+        }
+        if let Some(queue) = self.left.get_mut(&digest) {
+            queue.pop_front();
+        }
+        self.given += 1;
+        Ok(Found::Exchange(Box::new(exchange), self.events[at].observation.clone()))
+    }
+
+    /// Says what was recorded and not asked for.
+    pub fn rest(&self) -> Option<Divergence> {
+        let mut left: Vec<usize> = self.left.values().flatten().copied().collect();
+        left.sort_unstable();
+        let event = &self.events[*left.first()?];
+        let remark = match left.len() {
+            1 => "the recording holds this exchange, the replay has ended without asking for it".to_owned(),
+            count => format!("the recording holds {count} exchanges from here on that the replay has not asked for"),
+        };
+        Some(Divergence::remark(event.seq, &event.kind, "end", remark))
+    }
+
+    fn diverged(&self, store: &Store, key: &Key, digest: Blake3) -> Result<Divergence, ExchangeError> {
+        let kind = Kind::Exchange.name();
+        if let Some(count) = self.recorded.get(&digest) {
+            let last = self.keys.iter().rfind(|(_, key)| **key == digest).map_or(0, |(at, _)| self.events[*at].seq);
+            let times = if *count == 1 { "once".to_owned() } else { format!("{count} times") };
+            let remark = format!("this request was recorded {times}, and the replay makes it once more");
+            return Ok(Divergence::remark(last, kind, "request", remark));
+        }
+        // Those that are still to come first, in order; then those that were given already.
+        let mut candidates: Vec<(bool, usize)> = self
+            .keys
+            .iter()
+            .map(|(at, key)| (!self.left.get(key).is_some_and(|queue| queue.contains(at)), *at))
+            .collect();
+        candidates.sort_unstable();
+        let mut best: Option<(usize, usize, Vec<u8>)> = None;
+        for (_, at) in candidates.into_iter().take(COMPARED) {
+            let recorded = Exchange::of_store(store, self.run, &self.events[at])?.key(&self.normalise);
+            let score = likeness(recorded.bytes(), key.bytes());
+            if best.as_ref().is_none_or(|(most, ..)| score > *most) {
+                best = Some((score, at, recorded.bytes().to_vec()));
+            }
+        }
+        Ok(match best {
+            Some((_, at, recorded)) => {
+                Divergence::of_bytes(self.events[at].seq, kind, "request", &recorded, key.bytes())
+            }
+            None => Divergence::remark(0, kind, "request", "the recording holds no exchange at all".into()),
+        })
+    }
+}
+
+/// Counts the bytes that two requests have in common at their beginnings and ends.
+fn likeness(a: &[u8], b: &[u8]) -> usize {
+    let prefix = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    let suffix = a[prefix..].iter().rev().zip(b[prefix..].iter().rev()).take_while(|(a, b)| a == b).count();
+    prefix + suffix
+}
