@@ -1,4 +1,4 @@
-//! How long a run of 100 calls takes to assess, cold: each figure is a process of its own; see README.md beside this file.
+//! How long a run of 100 calls takes to assess and to verify, cold: each figure is a process of its own; see README.md beside this file.
 #![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a bench reads the clock and prints figures")]
 
 use std::fs;
@@ -11,6 +11,7 @@ use runproof::store::{Access, Durability, Store};
 use runproof::transcript::{Evidence, Folder};
 
 const CALLS: u32 = 100;
+const STORE: &str = ".runproof/transcripts.sqlite";
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -43,19 +44,20 @@ fn record(folder: &Path) -> Outcome {
         (1..=CALLS).map(|number| format!("{}\n", serde_json::json!({"reply": reply(number)}))).collect();
     fs::write(folder.join("script.jsonl"), script)?;
     let attempts = CALLS.to_string();
-    let output = Command::new(env!("CARGO_BIN_EXE_runproof"))
-        .args(["solve", "task", "--model", "scripted:script.jsonl", "--quiet", "--attempts", &attempts])
-        .current_dir(folder)
-        .output()?;
+    run(folder, &["solve", "task", "--model", "scripted:script.jsonl", "--quiet", "--attempts", &attempts])?;
+    run(folder, &["key", "new", "key"])?;
+    run(folder, &["certify", "--key", "key", "-o", "certificate.json", "--evidence", "evidence"])
+}
+
+/// Runs the program to its good end.
+fn run(folder: &Path, args: &[&str]) -> Outcome {
+    let output = Command::new(env!("CARGO_BIN_EXE_runproof")).args(args).current_dir(folder).output()?;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let store = store(folder)?;
-    let run = store.runs()?.pop().ok_or("no run")?.id;
-    Evidence::of_run(&store, run)?.write_folder(&folder.join("evidence"), &[])?;
     Ok(())
 }
 
 fn store(folder: &Path) -> Result<Store, runproof::store::StoreError> {
-    Store::open(&folder.join(".runproof/transcripts.sqlite"), Access::Foreign, Durability::Full)
+    Store::open(&folder.join(STORE), Access::Foreign, Durability::Full)
 }
 
 /// Assesses the evidence: every digest, both roots, every criterion that needs no replay.
@@ -99,8 +101,24 @@ fn main() -> Outcome {
         let ((whole, inside), (best, _)) = (times[5], times[0]);
         let [whole, inside, best] = [whole, inside, best].map(|us| us as f64 / 1000.0);
         println!(
-            "{CALLS} calls from a {source}: median {whole:.1} ms with process start ({inside:.1} ms inside), best {best:.1} ms"
+            "assess    {CALLS} calls from a {source}: median {whole:.1} ms with process start ({inside:.1} ms inside), best {best:.1} ms"
         );
+    }
+    for level in ["evidence", "replay"] {
+        for (source, path) in [("store", STORE), ("folder", "evidence")] {
+            let verify = ["verify", "certificate.json", "--key", "key.pub", "--require", level, "--evidence", path];
+            let mut times = Vec::new();
+            for _ in 0..11 {
+                let started = Instant::now();
+                run(folder.path(), &verify)?;
+                times.push(started.elapsed().as_micros());
+            }
+            times.sort_unstable();
+            let [median, best] = [times[5], times[0]].map(|us| us as f64 / 1000.0);
+            println!(
+                "verify    {CALLS} calls from a {source} at level {level}: median {median:.1} ms, best {best:.1} ms"
+            );
+        }
     }
     Ok(())
 }

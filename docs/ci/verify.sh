@@ -20,7 +20,8 @@ options=(--policy "$POLICY")
 found=0 worst=0
 while IFS= read -r pattern; do
   [ -n "$pattern" ] || continue
-  matches=($pattern)
+  # Only globs are expanded: a blank in a name is part of it.
+  IFS= matches=($pattern)
   for certificate in "${matches[@]}"; do
     found=$((found + 1))
     code=0

@@ -4,9 +4,11 @@
 //! else. Foreign bodies may hold floats: [`foreign`] writes them as ECMAScript does, and refuses a document that
 //! RFC 8785 cannot represent exactly, whose raw bytes are then its identity.
 
+use std::cmp::Ordering;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The largest integer that every JSON reader keeps exactly (2^53 - 1; RFC 8785 §3.2.2.3, RFC 7493 §2.2).
 pub const MAX_INTEGER: u64 = (1 << 53) - 1;
@@ -37,6 +39,16 @@ pub fn to_bytes<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CanonError>
     let value = serde_json::to_value(value)?;
     let mut out = Vec::new();
     write(&value, Floats::Refused, &mut out)?;
+    Ok(out)
+}
+
+/// Returns the canonical bytes of one of our own objects, as [`to_bytes`] does.
+///
+/// # Errors
+/// As [`to_bytes`].
+pub(crate) fn object_to_bytes(members: &Map<String, Value>) -> Result<Vec<u8>, CanonError> {
+    let mut out = Vec::new();
+    write_members(members, Floats::Refused, &mut out)?;
     Ok(out)
 }
 
@@ -89,23 +101,33 @@ fn write(value: &Value, floats: Floats, out: &mut Vec<u8>) -> Result<(), CanonEr
             }
             out.push(b']');
         }
-        Value::Object(members) => {
-            // Keys sort by UTF-16 code units (RFC 8785 §3.2.3), which differs from byte order above U+FFFF.
-            let mut members: Vec<_> = members.iter().collect();
-            members.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
-            out.push(b'{');
-            for (i, (key, item)) in members.into_iter().enumerate() {
-                if i > 0 {
-                    out.push(b',');
-                }
-                write_string(key, out);
-                out.push(b':');
-                write(item, floats, out)?;
-            }
-            out.push(b'}');
-        }
+        Value::Object(members) => write_members(members, floats, out)?,
     }
     Ok(())
+}
+
+fn write_members(members: &Map<String, Value>, floats: Floats, out: &mut Vec<u8>) -> Result<(), CanonError> {
+    let mut members: Vec<_> = members.iter().collect();
+    members.sort_by(|(a, _), (b, _)| order(a, b));
+    out.push(b'{');
+    for (i, (key, item)) in members.into_iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        write_string(key, out);
+        out.push(b':');
+        write(item, floats, out)?;
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+/// Compares two keys as RFC 8785 sorts them: by UTF-16 code units (§3.2.3), which differs from byte order above U+FFFF.
+pub(crate) fn order(a: &str, b: &str) -> Ordering {
+    match a.is_ascii() && b.is_ascii() {
+        true => a.cmp(b),
+        false => a.encode_utf16().cmp(b.encode_utf16()),
+    }
 }
 
 fn write_number(number: &serde_json::Number, floats: Floats, out: &mut Vec<u8>) -> Result<(), CanonError> {
@@ -122,10 +144,14 @@ fn write_number(number: &serde_json::Number, floats: Floats, out: &mut Vec<u8>) 
     Ok(())
 }
 
-fn write_string(text: &str, out: &mut Vec<u8>) {
+/// Writes a string with its quotes.
+pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
-    for byte in text.bytes() {
-        match byte {
+    let mut rest = text.as_bytes();
+    // What needs no escape is copied in one piece.
+    while let Some(at) = rest.iter().position(|byte| *byte < 0x20 || matches!(byte, b'"' | b'\\')) {
+        out.extend_from_slice(&rest[..at]);
+        match rest[at] {
             b'"' => out.extend_from_slice(b"\\\""),
             b'\\' => out.extend_from_slice(b"\\\\"),
             8 => out.extend_from_slice(b"\\b"),
@@ -133,10 +159,11 @@ fn write_string(text: &str, out: &mut Vec<u8>) {
             10 => out.extend_from_slice(b"\\n"),
             12 => out.extend_from_slice(b"\\f"),
             13 => out.extend_from_slice(b"\\r"),
-            0..0x20 => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
-            _ => out.push(byte),
+            byte => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
         }
+        rest = &rest[at + 1..];
     }
+    out.extend_from_slice(rest);
     out.push(b'"');
 }
 

@@ -6,7 +6,7 @@ use super::predicate::{DigestSet, RunPredicate, RungClaim, RungResult};
 use super::reason::{Problem, Reason};
 use super::statement::Statement;
 use super::verify::Verification;
-use crate::rung::{Replay, RunInput, Rung, assess_run};
+use crate::rung::{Replay, RunInput, Rung, assess_run, with_replay};
 use crate::transcript::{Evidence, EvidenceError, ReplayOutcome};
 
 impl Verification {
@@ -85,9 +85,10 @@ impl Verification {
         follow(&pairs)?;
         self.pass("facts", "instance, configuration, models, outcome, tests and both roots follow from the evidence");
         let supposed = supposed(evidence);
-        let ours = [assess(evidence, Replay::Outcome(&supposed))];
-        let without = [assess(evidence, Replay::None("not performed"))];
-        self.rungs(&theirs.rungs, &ours, &without, rung_file)
+        let ours = assess(evidence, Replay::Outcome(&supposed));
+        let without = with_replay(&ours, evidence, Replay::None("not performed"));
+        self.edge = Some(ours.clone());
+        self.rungs(&theirs.rungs, &[ours], &[without], rung_file)
     }
 
     /// Compares every claimed rung with what comes out if a replay is supposed to be equal: what else it rests on is
@@ -120,9 +121,15 @@ impl Verification {
                 }
                 return Err(Stop::Unavailable("rungs", format!("{name} is not beside the manifest")));
             };
+            let differs = || refuse(format!("{name} is not what the certificate says of it"));
+            // Only the file that was signed is worth reading.
+            let digest = DigestSet::of(&crate::canon::BlobRef::of(&bytes));
+            if claim.evidence.iter().any(|named| named.digest != digest) {
+                return Err(differs());
+            }
             let file = Rung::from_bytes(&bytes).map_err(|error| refuse(error.to_string()))?;
             if RungClaim::of(&file).as_ref() != Some(claim) {
-                return Err(refuse(format!("{name} is not what the certificate says of it")));
+                return Err(differs());
             }
             let without =
                 without.get(index).ok_or_else(|| refuse(format!("rung {} is not of this kind", claim.rung)))?;
@@ -137,13 +144,11 @@ impl Verification {
     /// Compares the claimed rungs with what a replay showed.
     pub fn replay(&mut self, evidence: &Evidence<'_>, replay: Replay<'_>) {
         let Some(statement) = self.statement().cloned() else { return };
-        if self.level != Level::Evidence {
-            return;
-        }
+        let Some(edge) = self.edge.take().filter(|_| self.level == Level::Evidence) else { return };
         match replay {
             Replay::None(reason) => self.add("replay", Status::Unavailable, reason.to_owned()),
             Replay::Broken(_) | Replay::Outcome(_) => {
-                let ours = assess(evidence, replay);
+                let ours = with_replay(&edge, evidence, replay);
                 let claim = statement.rungs().first();
                 let word = ours.criterion("replay-equal").map_or("", |criterion| criterion.reason.as_str()).to_owned();
                 let equal = matches!(replay, Replay::Outcome(outcome) if outcome.is_equal());

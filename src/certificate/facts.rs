@@ -21,6 +21,9 @@ pub enum FactsError {
     /// An event that every run on an instance has is not there or says nothing.
     #[error("the run has no {0}")]
     Lacks(&'static str),
+    /// The instance is recorded under another id than its own.
+    #[error("the recorded instance is not {0:?}")]
+    Instance(String),
 }
 
 /// Returns the statement about a run, without rungs.
@@ -38,14 +41,15 @@ pub fn of_run(evidence: &Evidence<'_>) -> Result<Statement, FactsError> {
     let base = first(Kind::Tree, "base tree")?;
     let result = first(Kind::Result, "result")?;
     let options = run.data.get("options").and_then(Value::as_object).ok_or(FactsError::Lacks("options"))?;
+    let id = text(&instance.data, "id")?;
+    let recorded: Value = serde_json::from_slice(&evidence.body(instance, "instance")?).unwrap_or_default();
+    if recorded.get("id").and_then(Value::as_str) != Some(&id) {
+        return Err(FactsError::Instance(id));
+    }
     let count = |kind: Kind| evidence.entries().iter().filter(|entry| entry.kind == kind).count() as u64;
     let roots = evidence.roots();
     let predicate = RunPredicate {
-        instance: Instance {
-            id: text(&instance.data, "id")?,
-            digest: digest(instance, "instance")?,
-            base: digest(base, "canonical")?,
-        },
+        instance: Instance { id, digest: digest(instance, "instance")?, base: digest(base, "canonical")? },
         configuration: Configuration {
             arm: text(options, "arm")?,
             tests: text(options, "tests")?,

@@ -8,12 +8,16 @@ use super::predicate::{DigestSet, RungClaim};
 use super::reason::{Problem, Reason};
 use super::statement::Statement;
 use super::verify::Verification;
-use crate::rung::{CampaignInput, CampaignRun, Certified, Execution, Profile, Replay, Rung, assess_campaign};
+use crate::rung::{
+    CampaignInput, CampaignRun, Certified, Execution, Profile, Replay, Rung, assess_campaign, with_replay,
+};
 use crate::transcript::Evidence;
 
 /// One run of a campaign, read from its evidence once; nothing of the evidence is kept.
 pub struct Member {
     statement: Statement,
+    /// Rung 641, a replay supposed to be equal.
+    edge: Rung,
     supposed: CampaignRun,
     unreplayed: CampaignRun,
     replayed: Option<CampaignRun>,
@@ -28,15 +32,15 @@ impl Member {
     pub fn of(evidence: &Evidence<'_>) -> Result<Self, FactsError> {
         evidence.check_bodies()?;
         let outcome = supposed(evidence);
-        let equal = assess(evidence, Replay::Outcome(&outcome));
-        let supposed = CampaignRun::of(evidence, &equal);
-        let unreplayed = supposed.with_edge(&assess(evidence, Replay::None("not performed")));
-        Ok(Self { statement: facts::of_run(evidence)?, supposed, unreplayed, replayed: None, unequal: None })
+        let edge = assess(evidence, Replay::Outcome(&outcome));
+        let supposed = CampaignRun::of(evidence, &edge);
+        let unreplayed = supposed.with_edge(&with_replay(&edge, evidence, Replay::None("not performed")));
+        Ok(Self { statement: facts::of_run(evidence)?, edge, supposed, unreplayed, replayed: None, unequal: None })
     }
 
     /// Says what a replay of the run came to.
     pub fn replayed(&mut self, evidence: &Evidence<'_>, replay: Replay<'_>) {
-        let edge = assess(evidence, replay);
+        let edge = with_replay(&self.edge, evidence, replay);
         if !matches!(replay, Replay::Outcome(outcome) if outcome.is_equal()) {
             let reason = edge.criterion("replay-equal").map_or("", |criterion| criterion.reason.as_str());
             let id = self.statement.run().map_or("", |run| run.instance.id.as_str());

@@ -16,6 +16,8 @@ use crate::rung::Number;
 
 /// Version of the file's schema.
 const SCHEMA: u32 = 1;
+/// The end of the year 9999.
+const LAST_SECOND: u64 = 253_402_300_799;
 /// Bytes of a policy that are read.
 pub const MAX_POLICY: u64 = 1 << 20;
 
@@ -51,6 +53,8 @@ impl FromStr for Date {
 impl Date {
     /// Returns the day that `seconds` after 1970-01-01 UTC fall on.
     pub fn from_unix(seconds: u64) -> Self {
+        // Dates are compared as texts: a clock beyond the last of four digits stays there, and so fails closed.
+        let seconds = seconds.min(LAST_SECOND);
         // Days to civil date, by Howard Hinnant's algorithm over 400-year eras that begin in March.
         let days = seconds / 86_400 + 719_468;
         let (era, day) = (days / 146_097, days % 146_097);
@@ -263,7 +267,8 @@ impl Policy {
             check_rule(rule, &keys)?;
         }
         let identities = |list: &[String]| {
-            let identity = |text: &String| format!("sha256:{}", text.trim_start_matches("sha256:")).parse::<Sha256>();
+            let identity =
+                |text: &String| format!("sha256:{}", text.strip_prefix("sha256:").unwrap_or(text)).parse::<Sha256>();
             list.iter().map(identity).collect::<Result<BTreeSet<_>, _>>().map_err(|error| malformed(error.to_string()))
         };
         Ok(Self {

@@ -3,22 +3,31 @@
 //! `serde_json` already refuses trailing bytes, byte order marks, lone surrogates, bytes that are not UTF-8 and depths
 //! beyond 128; its own `Value` silently keeps the last of two equal members.
 
+use std::cell::Cell;
 use std::fmt;
 
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-struct Strict(Value);
+/// Values of one document. Each takes more memory than text; none of ours has so many.
+const MAX_VALUES: usize = 2 << 20;
 
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor).map(Self)
+/// Reads a value; counts those that may still come.
+struct Strict {
+    left: Cell<usize>,
+}
+
+impl<'de> DeserializeSeed<'de> for &Strict {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        let left = self.left.get().checked_sub(1).ok_or_else(|| de::Error::custom("it holds too many values"))?;
+        self.left.set(left);
+        deserializer.deserialize_any(self)
     }
 }
 
-struct StrictVisitor;
-
-impl<'de> Visitor<'de> for StrictVisitor {
+impl<'de> Visitor<'de> for &Strict {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -55,7 +64,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut all = Vec::new();
-        while let Some(Strict(item)) = items.next_element()? {
+        while let Some(item) = items.next_element_seed(self)? {
             all.push(item);
         }
         Ok(all.into())
@@ -64,7 +73,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let mut all = Map::new();
         while let Some(name) = members.next_key::<String>()? {
-            let Strict(value) = members.next_value()?;
+            let value = members.next_value_seed(self)?;
             if all.contains_key(&name) {
                 return Err(de::Error::custom(format!("the member {name:?} is there twice")));
             }
@@ -76,7 +85,10 @@ impl<'de> Visitor<'de> for StrictVisitor {
 
 /// Parses one JSON document.
 pub(super) fn parse(bytes: &[u8]) -> Result<Value, serde_json::Error> {
-    serde_json::from_slice::<Strict>(bytes).map(|Strict(value)| value)
+    let mut document = serde_json::Deserializer::from_slice(bytes);
+    let value = Strict { left: Cell::new(MAX_VALUES) }.deserialize(&mut document)?;
+    document.end()?;
+    Ok(value)
 }
 
 /// Says whether `input` has an object wherever `ours`, what it was read as, is written as one.
@@ -107,9 +119,9 @@ mod tests {
 
     #[test]
     fn what_is_no_document_is_refused() {
-        let deep = "[".repeat(100_000);
-        let cases: [&[u8]; 7] =
-            [b"", b"{} {}", b"\xef\xbb\xbf{}", b"\0{}", b"\"\xff\"", br#""\ud800""#, deep.as_bytes()];
+        let (deep, many) = ("[".repeat(100_000), format!("[{}0]", "0,".repeat(MAX_VALUES)));
+        let cases: [&[u8]; 8] =
+            [b"", b"{} {}", b"\xef\xbb\xbf{}", b"\0{}", b"\"\xff\"", br#""\ud800""#, deep.as_bytes(), many.as_bytes()];
         for bytes in cases {
             assert!(parse(bytes).is_err());
         }

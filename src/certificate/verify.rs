@@ -16,6 +16,7 @@ use super::reason::{Decision, Problem, Reason};
 use super::rule::{check_policy, find_rule};
 use super::statement::Statement;
 use crate::canon::Sha256;
+use crate::rung::Rung;
 use crate::transcript::ReplayOutcome;
 
 /// Every check in the order in which it is made.
@@ -74,6 +75,8 @@ pub struct Verification {
     pub(super) statement: Option<Statement>,
     rule_level: Option<Level>,
     evidence_given: bool,
+    /// Rung 641 of the run as it comes out of the evidence, a replay supposed to be equal.
+    pub(super) edge: Option<Rung>,
 }
 
 impl Verification {
@@ -92,6 +95,7 @@ impl Verification {
             statement: None,
             rule_level: None,
             evidence_given: false,
+            edge: None,
         };
         if let Err(problem) = this.authenticate(bytes, trust, today, minimum) {
             this.fail(problem);
@@ -219,7 +223,7 @@ impl Verification {
     pub fn required(&self, asked: Option<Level>) -> Level {
         let usual = if self.evidence_given { Level::Replay } else { Level::Signature };
         match (asked, self.rule_level) {
-            (None, None) => usual,
+            (None, rule) => rule.map_or(usual, |rule| rule.max(usual)),
             (asked, rule) => asked.max(rule).unwrap_or(usual),
         }
     }

@@ -189,6 +189,7 @@ pub(crate) fn gather(
 pub(crate) fn facts_failure(error: FactsError) -> Failure {
     match error {
         FactsError::Evidence(error) => evidence_failure(error),
+        FactsError::Instance(_) => Failure::new(FailureKind::Malformed, error),
         error => Failure::new(FailureKind::Below, error).hint("only a finished run on an instance can be certified"),
     }
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::canon::Sha256;
 use crate::certificate::{Date, Decision, Level, Report, Status, export};
 
-use super::ui::{Tone, printable};
+use super::ui::{Tone, printable_line};
 use super::verify::{Format, exit_of};
 use super::{Failure, FailureKind, Ui};
 
@@ -47,7 +47,7 @@ pub(crate) fn headline(report: &Report) -> String {
 
 fn text(report: &Report, ui: &mut Ui) -> Result<(), Failure> {
     let tone = if report.decision == Decision::Accepted { Tone::Good } else { Tone::Bad };
-    ui.data(ui.tone(tone, &printable(&headline(report))))?;
+    ui.data(ui.tone(tone, &printable_line(&headline(report))))?;
     for check in &report.checks {
         let tone = match check.status {
             Status::Passed => Tone::Good,
@@ -56,28 +56,28 @@ fn text(report: &Report, ui: &mut Ui) -> Result<(), Failure> {
         };
         let pad = " ".repeat("unavailable".len() - check.status.word().len());
         let word = ui.tone(tone, check.status.word());
-        ui.data(format_args!("  {word}{pad}  {:<9}  {}", check.name, printable(&check.reason)))?;
+        ui.data(format_args!("  {word}{pad}  {:<9}  {}", check.name, printable_line(&check.reason)))?;
     }
     if report.level >= Level::Signature
         && let Some(statement) = &report.statement
     {
-        ui.data(format_args!("  about   {}", printable(&statement.about())))?;
+        ui.data(format_args!("  about   {}", printable_line(&statement.about())))?;
         for claim in statement.rungs() {
             ui.data(format_args!("  rung    {} {}", claim.rung, claim.result.word()))?;
         }
     }
     for signer in &report.signers {
-        ui.data(format_args!("  signer  {} ({})", signer.keyid, printable(&signer.name)))?;
+        ui.data(format_args!("  signer  {} ({})", signer.keyid, printable_line(&signer.name)))?;
     }
     if !report.ignored.is_empty() {
-        ui.data(format_args!("  ignored {}", printable(&report.ignored.join(", "))))?;
+        ui.data(format_args!("  ignored {}", printable_line(&report.ignored.join(", "))))?;
     }
     Ok(())
 }
 
 /// Escapes as GitHub's workflow commands want it.
 fn github(report: &Report, path: &Path) -> String {
-    let data = |text: &str| printable(text).replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    let data = |text: &str| printable_line(text).replace('%', "%25");
     let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
     let command = if report.decision == Decision::Accepted { "notice" } else { "error" };
     let title = format!("runproof verify {}", report.decision.word());
@@ -93,8 +93,8 @@ fn github(report: &Report, path: &Path) -> String {
 
 fn junit(report: &Report, path: &Path) -> String {
     let escape = |text: &str| {
-        let safe = printable(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-        safe.replace('"', "&quot;").replace('\n', "&#10;").replace('\t', "&#9;")
+        let safe = printable_line(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        safe.replace('"', "&quot;")
     };
     let file = escape(&path.to_string_lossy());
     let count = |wanted: &[Status]| report.checks.iter().filter(|check| wanted.contains(&check.status)).count();

@@ -7,7 +7,7 @@
 //! SWE-bench Lite none adds a line that one of these rules would refuse.
 
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use regex::Regex;
 
@@ -15,33 +15,67 @@ use super::code::Code;
 use super::notes::refuse;
 use super::types::Refusal;
 
-/// Kinds of cheating: what is looked for in added lines, and what is said about it.
-const RULES: &[(Code, &str, &str)] = &[
-    (
+/// One kind of cheating in added lines.
+struct Rule {
+    code: Code,
+    /// A line that breaks the rule holds one of these: most lines need no pattern, which takes a millisecond to build.
+    hints: &'static [&'static str],
+    pattern: &'static str,
+    compiled: OnceLock<Regex>,
+    /// What is said about it.
+    said: &'static str,
+}
+
+impl Rule {
+    const fn new(code: Code, hints: &'static [&'static str], pattern: &'static str, said: &'static str) -> Self {
+        Self { code, hints, pattern, compiled: OnceLock::new(), said }
+    }
+
+    fn is_broken_by(&self, line: &str) -> bool {
+        let pattern = || Regex::new(self.pattern).expect("a tested pattern");
+        self.hints.iter().any(|hint| line.contains(hint)) && self.compiled.get_or_init(pattern).is_match(line)
+    }
+}
+
+static RULES: [Rule; 4] = [
+    Rule::new(
         Code::Exit,
+        &["exit", "Exit", "abort", "kill", "exec", "quit"],
         r"\bos\s*\.\s*(?:_exit|abort|kill|killpg|exec[lv]\w*)\b|\batexit\b|\bsys\s*\.\s*exit\b|\bSystemExit\b|^(?:exit|quit)\(|\bprocess\.(?:exit|abort)\(|\bprocess::(?:exit|abort)\b|\bos\.Exit\(|\bimport\b.*\b_exit\b",
         "ends the process that the tests run in",
     ),
-    (
+    Rule::new(
         Code::Forged,
+        &["PASS", "XFAIL", "ok", "passed", "Ran ", "short test summary", "tests finished:"],
         r"\b(?:PASSED|XFAIL|XPASS)\b|\.\.\. ?ok\b|\btest_\w+ ok\b|\b(?:\d+|\{\w*\}|%d) passed\b|\bRan (?:\d+|\{\w*\}|%d) tests?\b|test result: ok|--- PASS|short test summary|\btests finished:",
         "writes what a test runner writes",
     ),
-    (
+    Rule::new(
         Code::Runner,
+        &[
+            "pytest",
+            "unittest",
+            "doctest",
+            "nose",
+            "conftest",
+            "customize",
+            "PYTEST_",
+            "PYTHON",
+            "settrace",
+            "setprofile",
+            "_getframe",
+            "gc.",
+        ],
         r#"\b(?:import|from)\s+(?:_pytest|pytest|unittest|doctest|nose2?|conftest|sitecustomize|usercustomize)\b|\b(?:unittest|_?pytest)\.\w|\bdef pytest_\w|\bPYTEST_\w|["']PYTHON[A-Z]\w*|["'](?:_?pytest|unittest)["'.]|\bsys\s*\.\s*(?:settrace|setprofile|_getframe)\b|\bgc\.get_(?:objects|referrers)\b"#,
         "reaches into the test runner or into what steers it",
     ),
-    (
+    Rule::new(
         Code::History,
+        &["git"],
         r#"["'`](?:/usr/bin/)?git["'` ]|\bgit (?:log|show|diff|reflog|stash|cat-file|rev-list|blame|fetch|apply|checkout)\b"#,
         "asks git about the history of the project",
     ),
 ];
-
-static COMPILED: LazyLock<Vec<(Code, Regex, &str)>> = LazyLock::new(|| {
-    RULES.iter().map(|(code, rule, said)| (*code, Regex::new(rule).expect("a tested pattern"), *said)).collect()
-});
 
 /// Refuses a file whose new lines do such a thing.
 pub(super) fn check(path: &str, before: Option<&[u8]>, after: &[u8]) -> Result<(), Refusal> {
@@ -54,15 +88,14 @@ pub(super) fn check(path: &str, before: Option<&[u8]>, after: &[u8]) -> Result<(
         if is_comment(line.trim_start()) {
             continue;
         }
-        for ((code, rule, said), did_before) in COMPILED.iter().zip(&mut did_before) {
-            let mut did_before =
-                |rule: &Regex| *did_before.get_or_insert_with(|| before.lines().any(|old| rule.is_match(old)));
-            if !rule.is_match(line) || did_before(rule) {
+        for (rule, did_before) in RULES.iter().zip(&mut did_before) {
+            let mut did_before = || *did_before.get_or_insert_with(|| before.lines().any(|old| rule.is_broken_by(old)));
+            if !rule.is_broken_by(line) || did_before() {
                 continue;
             }
-            let shown: String = line.trim().chars().take(80).collect();
+            let (shown, said): (String, _) = (line.trim().chars().take(80).collect(), rule.said);
             let message = format!("{path}: `{shown}` {said}: repair the code, the tests judge it as it is");
-            return Err(refuse(*code, message, ""));
+            return Err(refuse(rule.code, message, ""));
         }
     }
     Ok(())
@@ -70,7 +103,29 @@ pub(super) fn check(path: &str, before: Option<&[u8]>, after: &[u8]) -> Result<(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// A line without a hint never matches: every alternative of a pattern holds one.
+        #[test]
+        fn a_line_that_a_pattern_finds_holds_a_hint(which in 0..4_usize, seed in any::<[u8; 32]>()) {
+            let rule = &RULES[which];
+            let line = made_of(rule.pattern, &seed);
+            if Regex::new(rule.pattern).unwrap().is_match(&line) {
+                prop_assert!(rule.is_broken_by(&line), "{}", line);
+            }
+        }
+    }
+
+    /// A line made of one alternative of a pattern, with its choices made by the seed.
+    fn made_of(pattern: &str, seed: &[u8]) -> String {
+        let strategy = proptest::string::string_regex(&pattern.replace("\\b", "").replace('^', "")).unwrap();
+        let rng = proptest::test_runner::TestRng::from_seed(proptest::test_runner::RngAlgorithm::ChaCha, seed);
+        let mut runner = proptest::test_runner::TestRunner::new_with_rng(ProptestConfig::default(), rng);
+        strategy.new_tree(&mut runner).unwrap().current()
+    }
 
     fn code(before: &str, after: &str) -> Option<Code> {
         check("a.py", Some(before.as_bytes()), after.as_bytes()).err().map(|refusal| refusal.code)

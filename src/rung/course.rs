@@ -3,13 +3,16 @@
 //! Only the order is judged here, and only what every criterion needs is read: the base tree and the files of it that
 //! the run read. What the other bodies hold is the criteria's business.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::canon::{Blake3, Sha256, Tree};
 use crate::edit::Format;
+use crate::model::Request;
 use crate::transcript::{Entry, Evidence, Kind};
 
 /// The events of one attempt.
@@ -58,6 +61,34 @@ pub(super) struct Course<'e> {
     /// What git said of the patch.
     pub(super) patch_check: Option<&'e Entry>,
     pub(super) result: &'e Entry,
+    asked: RefCell<Asked>,
+}
+
+/// Bytes of requests that are kept once they were read.
+const KEPT_REQUESTS: u64 = 16 << 20;
+
+/// Requests that were read, by the positions of their calls, so that not every criterion parses them anew.
+#[derive(Default)]
+struct Asked {
+    requests: BTreeMap<u32, Rc<Request>>,
+    size: u64,
+}
+
+/// Why a request cannot be read.
+pub(super) enum NoRequest {
+    /// Its bytes are not there, or other ones.
+    Body(String),
+    /// Its bytes are no request.
+    Form(String),
+}
+
+impl NoRequest {
+    /// Says why, in words.
+    pub(super) fn into_reason(self) -> String {
+        match self {
+            Self::Body(reason) | Self::Form(reason) => reason,
+        }
+    }
 }
 
 impl<'e> Course<'e> {
@@ -121,11 +152,51 @@ impl<'e> Course<'e> {
         };
         let patch_check = events.may(Kind::PatchCheck);
         let result = events.must(Kind::Result)?;
-        if let Some(entry) = events.next() {
-            return Err(format!("event {} comes after the result", entry.position));
+        // Files and failed tries are passed over wherever they come, but nothing comes after the result.
+        if let Some(last) = evidence.entries().last().filter(|last| last.position != result.position) {
+            return Err(format!("event {} comes after the result", last.position));
         }
-        let files = events.files;
-        Ok(Self { evidence, run, instance, models, base, base_entry, files, attempts, end, grade, patch_check, result })
+        let (files, asked) = (events.files, RefCell::default());
+        Ok(Self {
+            evidence,
+            run,
+            instance,
+            models,
+            base,
+            base_entry,
+            files,
+            attempts,
+            end,
+            grade,
+            patch_check,
+            result,
+            asked,
+        })
+    }
+
+    /// Returns what the model was asked in an attempt.
+    pub(super) fn request(&self, attempt: &Attempt<'_>) -> Result<Rc<Request>, NoRequest> {
+        let call = attempt.call;
+        if let Some(request) = self.asked.borrow().requests.get(&call.position) {
+            return Ok(Rc::clone(request));
+        }
+        let bytes = self.body(call, "request").map_err(NoRequest::Body)?;
+        let request = Request::from_bytes(&bytes).map_err(|error| {
+            NoRequest::Form(match serde_json::from_slice::<Value>(&bytes) {
+                Err(_) => "the request is no JSON".into(),
+                Ok(value) if value.pointer("/sampling/seed").is_none_or(|seed| !seed.is_u64()) => {
+                    "the call has no seed".into()
+                }
+                Ok(_) => error.to_string(),
+            })
+        })?;
+        let (request, size) = (Rc::new(request), bytes.len() as u64);
+        let mut asked = self.asked.borrow_mut();
+        if asked.size + size <= KEPT_REQUESTS {
+            asked.size += size;
+            asked.requests.insert(call.position, Rc::clone(&request));
+        }
+        Ok(request)
     }
 
     /// Returns the last attempt, where its tests were green.

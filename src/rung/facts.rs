@@ -1,10 +1,10 @@
 //! What a campaign wants to know of one run, read from its evidence.
 
 use crate::canon::Sha256;
-use crate::model::{Grade, Reply, Request};
+use crate::model::{Grade, Reply};
 use crate::transcript::Evidence;
 
-use super::course::{Course, digest_of};
+use super::course::{Course, NoRequest, digest_of};
 use super::feedback;
 use super::ladder::{Rung, Verdict};
 
@@ -53,8 +53,7 @@ impl Facts {
         let instance = course.instance.data.get("id").and_then(|id| id.as_str()).ok_or("its instance has no id")?;
         let mut calls = Vec::new();
         for attempt in &course.attempts {
-            let request =
-                Request::from_bytes(&course.body(attempt.call, "request")?).map_err(|error| error.to_string())?;
+            let request = course.request(attempt).map_err(NoRequest::into_reason)?;
             if request.sampling.seed != seed {
                 return Err(format!("event {} has another seed than the run's header", attempt.call.position));
             }

@@ -2,9 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::course::{Attempt, Course};
+use super::course::{Attempt, Course, NoRequest};
 use crate::canon::Blake3;
-use crate::model::Request;
 
 /// Characters of a failure's first line that a prompt repeats in any case.
 const REPEATED: usize = 200;
@@ -43,10 +42,10 @@ fn answers(course: &Course<'_>, before: &Attempt<'_>, retry: &Attempt<'_>) -> Re
     }
     let told = String::from_utf8_lossy(&course.body(retry.prompt, "told")?).into_owned();
     let first: String = summary.lines().next().unwrap_or_default().chars().take(REPEATED).collect();
-    if !told.contains(&first) {
+    if first.trim().is_empty() || !told.contains(&first) {
         return Err("what the prompt tells is not the failure".into());
     }
-    let request = Request::from_bytes(&course.body(retry.call, "request")?).map_err(|error| error.to_string())?;
+    let request = course.request(retry).map_err(NoRequest::into_reason)?;
     match request.messages.last() {
         Some(message) if message.content.contains(&told) => Ok(()),
         _ => Err("the model was not sent what the prompt tells".into()),

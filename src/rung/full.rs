@@ -1,6 +1,6 @@
 //! Rung 65537, full: the whole data set, and the same input gives the same output, again and again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::campaign::{Campaign, CampaignInput, below};
 use super::execution::Execution;
@@ -91,7 +91,7 @@ fn calls_reexecuted(campaign: &Campaign<'_>, executions: &[&Execution]) -> Findi
     if direct.is_empty() {
         return Finding::unknown(format!("no run with the arm {}", campaign.profile.direct));
     }
-    let (mut calls, mut left_out, mut evidence) = (0, 0, Vec::new());
+    let (mut calls, mut left_out, mut evidence) = (0, 0, BTreeSet::new());
     for facts in direct.values() {
         calls += facts.calls.len();
         let repeatable: Vec<&Call> = facts.calls.iter().filter(|call| call.grade > Grade::NotReexecutable).collect();
@@ -101,11 +101,14 @@ fn calls_reexecuted(campaign: &Campaign<'_>, executions: &[&Execution]) -> Findi
         }
         let mut rounds = 0;
         for execution in executions.iter().filter(|execution| execution.is_of(facts.raw_root)) {
+            // One and the same recording shows nothing more when it is there twice.
+            if !evidence.insert(execution.manifest()) {
+                continue;
+            }
             match execution.rounds(&repeatable) {
                 Ok(number) => rounds += number,
                 Err(reason) => return Finding::failed(format!("{}: {reason}", facts.name())),
             }
-            evidence.push(execution.manifest());
         }
         if rounds < wanted as usize {
             return Finding::unknown(format!("{} was executed again {rounds} of {wanted} times", facts.name()));

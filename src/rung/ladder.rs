@@ -1,6 +1,6 @@
 //! The ladder as plain data, and the canonical bytes that a certificate names as evidence.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -233,8 +233,9 @@ impl Rung {
         if rung.result != result_of(&rung.criteria) {
             return Err(wrong(format!("{} does not follow from its criteria", rung.result.word())));
         }
-        for (index, criterion) in rung.criteria.iter().enumerate() {
-            if rung.criteria[..index].iter().any(|other| other.name == criterion.name) {
+        let mut names = BTreeSet::new();
+        for criterion in &rung.criteria {
+            if !names.insert(criterion.name.as_str()) {
                 return Err(wrong(format!("criterion {:?} is there twice", criterion.name)));
             }
             if !criterion.evidence.is_sorted_by(|a, b| a < b) {

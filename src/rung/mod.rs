@@ -20,7 +20,7 @@ mod recorded;
 mod stress;
 
 pub use campaign::{CampaignError, CampaignInput, CampaignRun, assess_campaign};
-pub use edge::{Replay, RunInput, assess_run};
+pub use edge::{Replay, RunInput, assess_run, with_replay};
 pub use execution::Execution;
 pub use full::Certified;
 pub use ladder::{Basis, Criterion, Ladder, LadderError, Number, Rung, Verdict};

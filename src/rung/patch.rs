@@ -27,7 +27,7 @@ pub(super) fn apply(
         if !is_safe_path(&path) {
             return Err(lines.wrong("it names a file outside the tree"));
         }
-        let file = lines.file(before(&path))?;
+        let file = lines.file(&path, before(&path))?;
         if after.insert(path, file).is_some() {
             return Err(lines.wrong("the file is there twice"));
         }
@@ -40,7 +40,7 @@ fn path_of(names: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(names).ok()?;
     if text.starts_with('"') {
         let half = (text.len() - 1) / 2;
-        let (old, new) = (text.get(..half)?, text.get(half + 1..)?);
+        let (old, new) = (text.get(..half)?, text.get(half..)?.strip_prefix(' ')?);
         let (old, new) = (unquoted(old)?, unquoted(new)?);
         let path = old.strip_prefix("a/")?;
         return (new.strip_prefix("b/")? == path).then(|| path.to_owned());
@@ -106,7 +106,7 @@ impl<'p> Lines<'p> {
     }
 
     /// Reads what follows a file's first line, and applies it.
-    fn file(&mut self, before: Option<File>) -> Result<Option<File>, String> {
+    fn file(&mut self, path: &str, before: Option<File>) -> Result<Option<File>, String> {
         let mode = |digits: &[u8]| match digits {
             b"100644" => Some(FileMode::Regular),
             b"100755" => Some(FileMode::Executable),
@@ -125,12 +125,23 @@ impl<'p> Lines<'p> {
         if old_mode.is_some_and(|mode| old.as_ref().is_some_and(|(_, old)| *old != mode)) {
             return Err(self.wrong("the file has another mode"));
         }
-        let (bytes, kept_mode) = old.unwrap_or((Vec::new(), FileMode::Regular));
-        let has_hunks = self.take(b"--- ").is_some();
-        if has_hunks && self.take(b"+++ ").is_none() {
-            return Err(self.wrong("the second name is missing"));
+        if (deleted.is_some() || created.is_some()) && from.or(to).is_some() || from.is_some() != to.is_some() {
+            return Err(self.wrong("its modes contradict each other"));
         }
-        let bytes = if has_hunks { self.hunks(&bytes)? } else { bytes };
+        let (bytes, kept_mode) = old.unwrap_or((Vec::new(), FileMode::Regular));
+        let bytes = match self.take(b"--- ") {
+            None => bytes,
+            Some(first) => {
+                let second = self.take(b"+++ ").ok_or_else(|| self.wrong("the second name is missing"))?;
+                // Other programs go by these names, and not by the file's first line.
+                let is_meant =
+                    is_side(first, "a/", path, created.is_some()) && is_side(second, "b/", path, deleted.is_some());
+                if !is_meant {
+                    return Err(self.wrong("its names are those of another file"));
+                }
+                self.hunks(&bytes)?
+            }
+        };
         match deleted {
             Some(_) if !bytes.is_empty() => Err(self.wrong("it deletes a file and leaves text in it")),
             Some(_) => Ok(None),
@@ -174,6 +185,18 @@ impl<'p> Lines<'p> {
         old[at..].iter().for_each(|line| out.extend_from_slice(line));
         Ok(out)
     }
+}
+
+/// Says whether a name in a `---` or `+++` line is the file's own, or none where the file is not there on that side.
+fn is_side(name: &[u8], prefix: &str, path: &str, is_absent: bool) -> bool {
+    let Ok(name) = std::str::from_utf8(name) else { return false };
+    if is_absent {
+        return name == "/dev/null";
+    }
+    // Where a name holds a blank, git ends it with a tab.
+    let name = name.strip_suffix('\t').unwrap_or(name);
+    let name = if name.starts_with('"') { unquoted(name) } else { Some(name.to_owned()) };
+    name.is_some_and(|name| name.strip_prefix(prefix) == Some(path))
 }
 
 /// Reads `START[,LINES] +START[,LINES] @@`: where the old lines begin, and how many there are on each side.
@@ -247,11 +270,16 @@ mod tests {
             ("@@ -1,3", "@@ -0,3", "beyond the file"),
             ("@@ -1,3", "@@ -1,2", "no room"),
             ("+++ b/x\n", "", "second name"),
+            ("+++ b/x", "+++ b/y", "another file"),
+            ("--- a/x", "--- a/../x", "another file"),
+            ("+++ b/x", "+++ /dev/null", "another file"),
+            ("--- a/x", "old mode 100644\n--- a/x", "contradict"),
         ] {
             let error = apply(good.replacen(from, to, 1).as_bytes(), &read).unwrap_err();
             assert!(error.contains(word), "{to}: {error}");
         }
         assert!(apply(format!("{good}{good}").as_bytes(), &read).unwrap_err().contains("twice"));
         assert!(apply(b"hello\n", &read).is_err());
+        assert!(path_of(br#""a/x" "b/x""#).is_some() && path_of(br#""a/x"-"b/x""#).is_none());
     }
 }

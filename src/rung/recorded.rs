@@ -79,7 +79,7 @@ pub(super) fn assess(input: &RunInput<'_>) -> Rung {
         };
         criteria.push(finding.criterion(name, Basis::Recomputed));
     }
-    criteria.push(replay_equal(input));
+    criteria.push(replay_equal(evidence, input.replay));
     Rung::new(Number::Edge, Some(Sha256::of(PROFILE.as_bytes())), criteria)
 }
 

@@ -176,6 +176,9 @@ fn seeds_agree(campaign: &Campaign<'_>) -> Finding {
             let Some(other) = campaign.runs.get(&((*instance).to_owned(), profile.direct.clone(), *seed)) else {
                 return Finding::unknown(format!("{instance} was not run with the seed {seed}"));
             };
+            if first.instance_bytes != other.instance_bytes || first.models != other.models {
+                return Finding::failed(format!("{instance} is another one, or has another model, with seed {seed}"));
+            }
             let replies = |facts: &Facts| facts.calls.iter().map(|call| call.reply).collect::<Vec<_>>();
             if replies(first) != replies(other) {
                 let seeds = (first.seed, seed);

@@ -5,7 +5,9 @@
 //! the raw one over the lines as they stand, and the canonical one over the lines without what two live runs of the
 //! same thing may differ in (the position, the raw reply, the wire bytes), leaving failed tries out altogether.
 
-use serde_json::{Map, Value, json};
+use std::io::Write as _;
+
+use serde_json::{Map, Value};
 
 use crate::canon::{BlobRef, CanonError, json as canonical};
 
@@ -119,9 +121,8 @@ pub fn manifest_line(
     data: &[u8],
     bodies: &[(&str, BlobRef)],
 ) -> Result<Vec<u8>, ManifestError> {
-    let mut members = leaf_members(position, kind, data, bodies, |_| true)?;
-    members.insert("i".into(), json!(position));
-    Ok(canonical::to_bytes(&members)?)
+    check(position, kind, data)?;
+    written(Some(position), kind, data, bodies)
 }
 
 /// Returns the leaf of the canonical root, or nothing for an event that it leaves out.
@@ -134,35 +135,70 @@ pub fn canonical_leaf(
     data: &[u8],
     bodies: &[(&str, BlobRef)],
 ) -> Result<Option<Vec<u8>>, ManifestError> {
-    if kind == Kind::FailedTry.name() {
-        return Ok(None);
-    }
-    let members = leaf_members(position, kind, data, bodies, |slot| !RAW_SLOTS.contains(&slot))?;
-    Ok(Some(canonical::to_bytes(&members)?))
+    check(position, kind, data)?;
+    leaf_written(kind, data, bodies)
 }
 
-fn leaf_members(
-    position: u32,
-    kind: &str,
-    data: &[u8],
-    bodies: &[(&str, BlobRef)],
-    keep: impl Fn(&str) -> bool,
-) -> Result<Map<String, Value>, ManifestError> {
+/// Refuses a kind that is unknown and data that is no canonical JSON object.
+pub(super) fn check(position: u32, kind: &str, data: &[u8]) -> Result<(), ManifestError> {
     if Kind::from_name(kind).is_none() {
         return Err(ManifestError::Kind(position, kind.chars().take(40).collect()));
     }
-    let data: Map<String, Value> = canonical::from_bytes(data).map_err(|_| ManifestError::Data(position))?;
-    let kept: Map<String, Value> =
-        bodies.iter().filter(|(slot, _)| keep(slot)).map(|(slot, blob)| ((*slot).to_owned(), json!(blob))).collect();
-    let mut members = Map::new();
-    members.insert("kind".into(), json!(kind));
-    members.insert("data".into(), Value::Object(data));
-    members.insert("bodies".into(), Value::Object(kept));
-    Ok(members)
+    let _: Map<String, Value> = canonical::from_bytes(data).map_err(|_| ManifestError::Data(position))?;
+    Ok(())
+}
+
+/// As [`canonical_leaf`], of parts that are in canonical form.
+pub(super) fn leaf_written(
+    kind: &str,
+    data: &[u8],
+    bodies: &[(&str, BlobRef)],
+) -> Result<Option<Vec<u8>>, ManifestError> {
+    if kind == Kind::FailedTry.name() {
+        return Ok(None);
+    }
+    let kept: Vec<_> = bodies.iter().copied().filter(|(slot, _)| !RAW_SLOTS.contains(slot)).collect();
+    written(None, kind, data, &kept).map(Some)
+}
+
+/// Writes the members in canonical order; the line has a position, the leaf has none. `data` is in canonical form.
+pub(super) fn written(
+    position: Option<u32>,
+    kind: &str,
+    data: &[u8],
+    bodies: &[(&str, BlobRef)],
+) -> Result<Vec<u8>, ManifestError> {
+    let mut bodies = bodies.to_vec();
+    bodies.sort_by(|(a, _), (b, _)| canonical::order(a, b));
+    let mut out = Vec::with_capacity(data.len() + 220 * bodies.len() + 64);
+    out.extend_from_slice(b"{\"bodies\":{");
+    for (index, (slot, blob)) in bodies.iter().enumerate() {
+        if blob.size > canonical::MAX_INTEGER {
+            return Err(CanonError::Large(blob.size.to_string()).into());
+        }
+        if index > 0 {
+            out.push(b',');
+        }
+        canonical::write_string(slot, &mut out);
+        let (blake3, sha256, size) = (blob.blake3, blob.sha256, blob.size);
+        write!(out, ":{{\"blake3\":\"{blake3}\",\"sha256\":\"{sha256}\",\"size\":{size}}}").expect("memory has room");
+    }
+    out.extend_from_slice(b"},\"data\":");
+    out.extend_from_slice(data);
+    if let Some(position) = position {
+        write!(out, ",\"i\":{position}").expect("memory has room");
+    }
+    out.extend_from_slice(b",\"kind\":");
+    canonical::write_string(kind, &mut out);
+    out.push(b'}');
+    Ok(out)
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -188,6 +224,25 @@ mod tests {
             text.contains("\"canonical\"") && text.contains("\"request\"") && !text.contains("\"reply\""),
             "{text}"
         );
+    }
+
+    proptest! {
+        /// The line is written piece by piece; the general writer says the same.
+        #[test]
+        fn a_line_is_what_the_canonical_form_of_its_members_is(
+            position: u32, slots in prop::collection::btree_set(any::<String>(), 0..5), text in any::<String>(),
+        ) {
+            let data = canonical::to_bytes(&json!({ "text": text })).unwrap();
+            let bodies: Vec<(&str, BlobRef)> =
+                slots.iter().map(|slot| (slot.as_str(), BlobRef::of(slot.as_bytes()))).collect();
+            let named: Map<String, Value> =
+                bodies.iter().map(|(slot, blob)| ((*slot).to_owned(), json!(blob))).collect();
+            let whole = json!({"i": position, "kind": "edit", "data": {"text": text}, "bodies": named});
+            prop_assert_eq!(
+                manifest_line(position, "edit", &data, &bodies).unwrap(),
+                canonical::to_bytes(&whole).unwrap()
+            );
+        }
     }
 
     #[test]

@@ -3,22 +3,20 @@
 //! Opening reads the manifest and computes both roots; nothing in it is believed before that. From a folder, blobs are
 //! read, and checked against both their digests, when they are asked for; [`Evidence::check_bodies`] asks for all.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::event::{Kind, ManifestError};
 use super::folder::{self, Folder, MANIFEST, MANIFESTS, Writer};
+use super::kept::{Kept, Reference, reference};
 use super::roots::Roots;
 use crate::canon::{Blake3, BlobRef, RunId, Sha256, json as canonical};
 use crate::store::{NewEvent, NewRun, RunEnd, RunStatus, Store, StoreError};
 
-/// Bytes of blobs that are kept once they were read and checked, so that a run is hashed once and not for each criterion.
-const KEPT_BYTES: usize = 64 << 20;
 /// Bytes of all different blobs of a run together that are read from a folder.
 const MAX_BYTES: u64 = 8 << 30;
 
@@ -107,12 +105,12 @@ pub struct Entry {
 impl Entry {
     /// Returns the canonical bytes of the event's own data.
     pub fn data_bytes(&self) -> Vec<u8> {
-        canonical::to_bytes(&self.data).expect("it was read from canonical JSON")
+        canonical::object_to_bytes(&self.data).expect("it was read from canonical JSON")
     }
 }
 
 /// A manifest line as it is written.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
     i: u32,
@@ -133,27 +131,8 @@ pub struct Evidence<'a> {
     manifest: Vec<u8>,
     roots: Roots,
     kept: RefCell<Kept>,
-}
-
-/// Blobs that were read and checked, by everything that their reference says.
-#[derive(Default)]
-struct Kept {
-    blobs: BTreeMap<Reference, Rc<[u8]>>,
-    size: usize,
-}
-
-type Reference = (Blake3, Sha256, u64);
-
-fn reference(blob: &BlobRef) -> Reference {
-    (blob.blake3, blob.sha256, blob.size)
-}
-
-impl Kept {
-    fn keep(&mut self, blob: &BlobRef, bytes: &[u8]) {
-        if self.size + bytes.len() <= KEPT_BYTES && self.blobs.insert(reference(blob), bytes.into()).is_none() {
-            self.size += bytes.len();
-        }
-    }
+    /// Number of different blobs, once all were found to be there.
+    checked: Cell<Option<usize>>,
 }
 
 impl<'a> Evidence<'a> {
@@ -182,7 +161,14 @@ impl<'a> Evidence<'a> {
             let data = serde_json::from_slice(&event.data).map_err(|_| ManifestError::Data(position))?;
             entries.push(Entry { position, kind, data, bodies });
         }
-        Ok(Self { source: Source::Store(store, run), entries, manifest, roots, kept: RefCell::new(kept) })
+        Ok(Self {
+            source: Source::Store(store, run),
+            entries,
+            manifest,
+            roots,
+            kept: RefCell::new(kept),
+            checked: Cell::new(None),
+        })
     }
 
     /// Reads the manifest of an evidence folder; its blobs are read when they are asked for.
@@ -209,20 +195,29 @@ impl<'a> Evidence<'a> {
             let wrong = |reason: &dyn std::fmt::Display| EvidenceError::Line { line, reason: reason.to_string() };
             let end = rest.iter().position(|byte| *byte == b'\n').ok_or_else(|| wrong(&"it does not end"))?;
             let (bytes, after) = (&rest[..end], &rest[end + 1..]);
-            let parsed: Line = canonical::from_bytes(bytes).map_err(|error| wrong(&error))?;
+            let parsed: Line = serde_json::from_slice(bytes).map_err(|error| wrong(&error))?;
             if parsed.i as usize != entries.len() {
                 return Err(wrong(&format!("it says position {}", parsed.i)));
             }
             let kind = Kind::from_name(&parsed.kind).ok_or_else(|| wrong(&"its kind is unknown"))?;
             let entry = Entry { position: parsed.i, kind, data: parsed.data, bodies: parsed.bodies };
             let named: Vec<_> = entry.bodies.iter().map(|(slot, blob)| (slot.as_str(), *blob)).collect();
-            if roots.push(entry.position, kind.name(), &entry.data_bytes(), &named)? != bytes {
-                return Err(wrong(&"it is not the line of that event"));
+            // Every line has one form, so a duplicate, unknown or differently written member shows here.
+            let data = canonical::object_to_bytes(&entry.data).map_err(|error| wrong(&error))?;
+            if roots.push_canonical(entry.position, kind.name(), &data, &named)? != bytes {
+                return Err(wrong(&"it is not in canonical form"));
             }
             entries.push(entry);
             rest = after;
         }
-        Ok(Self { source: Source::Folder(folder), entries, manifest, roots, kept: RefCell::default() })
+        Ok(Self {
+            source: Source::Folder(folder),
+            entries,
+            manifest,
+            roots,
+            kept: RefCell::default(),
+            checked: Cell::new(None),
+        })
     }
 
     /// Returns the events in order.
@@ -247,7 +242,7 @@ impl<'a> Evidence<'a> {
     pub fn body(&self, entry: &Entry, slot: &str) -> Result<Vec<u8>, EvidenceError> {
         let missing = || EvidenceError::Slot { event: entry.position, slot: slot.into() };
         let blob = entry.bodies.get(slot).ok_or_else(missing)?;
-        if let Some(bytes) = self.kept.borrow().blobs.get(&reference(blob)) {
+        if let Some(bytes) = self.kept.borrow().get(blob) {
             return Ok(bytes.to_vec());
         }
         let bytes = match self.source {
@@ -265,11 +260,14 @@ impl<'a> Evidence<'a> {
         Ok(bytes)
     }
 
-    /// Reads every blob once and returns how many different ones there are.
+    /// Reads every blob, once for all, and returns how many different ones there are.
     ///
     /// # Errors
     /// The first one that is missing or is not what the manifest names.
     pub fn check_bodies(&self) -> Result<usize, EvidenceError> {
+        if let Some(number) = self.checked.get() {
+            return Ok(number);
+        }
         // By everything that a reference says: equal by one digest is not yet equal by the other.
         let mut seen = BTreeSet::<Reference>::new();
         let mut total = 0_u64;
@@ -284,6 +282,7 @@ impl<'a> Evidence<'a> {
                 }
             }
         }
+        self.checked.set(Some(seen.len()));
         Ok(seen.len())
     }
 

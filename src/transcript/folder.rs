@@ -152,7 +152,7 @@ fn read_below(
     let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
     accept(size)?;
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
-    File::from(descriptor).take(size + 1).read_to_end(&mut bytes).map_err(failed)?;
+    File::from(descriptor).take(size).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 != size {
         return Err(EvidenceError::Differs(shown.to_owned()));
     }

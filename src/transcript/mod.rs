@@ -13,6 +13,7 @@ mod divergence;
 mod event;
 mod evidence;
 mod folder;
+mod kept;
 mod player;
 mod recorder;
 mod roots;

@@ -3,7 +3,7 @@
 use crate::canon::merkle::MerkleTree;
 use crate::canon::{BlobRef, Sha256};
 
-use super::event::{ManifestError, canonical_leaf, manifest_line};
+use super::event::{self, ManifestError};
 
 /// The raw root (every manifest line) and the canonical root (what two live runs of the same thing share).
 #[derive(Debug, Default, Clone)]
@@ -16,7 +16,7 @@ impl Roots {
     /// Appends an event and returns its manifest line.
     ///
     /// # Errors
-    /// As [`manifest_line`].
+    /// As [`super::manifest_line`].
     pub fn push(
         &mut self,
         position: u32,
@@ -24,8 +24,20 @@ impl Roots {
         data: &[u8],
         bodies: &[(&str, BlobRef)],
     ) -> Result<Vec<u8>, ManifestError> {
-        let line = manifest_line(position, kind, data, bodies)?;
-        if let Some(leaf) = canonical_leaf(position, kind, data, bodies)? {
+        event::check(position, kind, data)?;
+        self.push_canonical(position, kind, data, bodies)
+    }
+
+    /// As [`Roots::push`], of a kind that is known and data that was just written in canonical form.
+    pub(super) fn push_canonical(
+        &mut self,
+        position: u32,
+        kind: &str,
+        data: &[u8],
+        bodies: &[(&str, BlobRef)],
+    ) -> Result<Vec<u8>, ManifestError> {
+        let line = event::written(Some(position), kind, data, bodies)?;
+        if let Some(leaf) = event::leaf_written(kind, data, bodies)? {
             self.canonical.push(&leaf);
         }
         self.raw.push(&line);

@@ -288,6 +288,78 @@ fn d_rows_a_store_that_is_none_is_refused() {
     }
 }
 
+/// D07 to D09, D13 and D14 as they show in `verify`; the tests of the store know many more.
+#[test]
+fn d_rows_of_a_store_with_something_beside_or_in_it() {
+    let env = certified();
+    let store = env.work().join("s.sqlite");
+    fs::copy(env.work().join(".runproof/transcripts.sqlite"), &store).unwrap();
+    let code = || report(&env, &["--evidence", "s.sqlite"]).0;
+    assert_eq!(code(), 0);
+    let good = fs::read(&store).unwrap();
+    for beside in ["s.sqlite-wal", "s.sqlite-journal"] {
+        fs::write(env.work().join(beside), "forged").unwrap();
+        assert_eq!(code(), 1, "{beside}");
+        fs::remove_file(env.work().join(beside)).unwrap();
+    }
+    for sql in [
+        "CREATE VIEW more AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n",
+        "CREATE TRIGGER t AFTER INSERT ON run BEGIN DELETE FROM event; END",
+        "PRAGMA user_version = 99",
+        "PRAGMA application_id = 7",
+    ] {
+        let connection = rusqlite::Connection::open(&store).unwrap();
+        connection.pragma_update(None, "journal_mode", "DELETE").unwrap();
+        connection.execute_batch(sql).unwrap();
+        drop(connection);
+        assert_eq!(code(), 1, "{sql}");
+        fs::write(&store, &good).unwrap();
+    }
+    // Another run in the store means nothing to the certificate.
+    env.run(&[
+        "--store",
+        "s.sqlite",
+        "solve",
+        "task",
+        "--model",
+        "scripted:script.jsonl",
+        "--attempts",
+        "5",
+        "--quiet",
+    ])
+    .sound();
+    assert_eq!(code(), 0);
+}
+
+#[test]
+fn t05_a_missing_policy_or_one_that_is_no_file_ends_at_once() {
+    let env = certified();
+    for policy in ["absent.json", "task"] {
+        assert_eq!(env.run(&["verify", "c.json", "--policy", policy]).code, 4, "{policy}");
+    }
+    fs::write(env.work().join("p.json"), "").unwrap();
+    assert_eq!(env.run(&["verify", "c.json", "--policy", "p.json"]).code, 3);
+}
+
+/// A hint comes from whoever wrote the envelope, and is shown: on its own line it could pass for a verdict.
+#[test]
+fn r05_a_hint_cannot_add_a_line_to_a_report() {
+    let env = certified();
+    let text = fs::read_to_string(env.work().join("c.json")).unwrap();
+    let mut envelope: Value = serde_json::from_str(&text).unwrap();
+    let stranger = runproof::certificate::SecretKey::from_seed(&[9; 32]);
+    envelope["signatures"][0]["sig"] = base64(&stranger.sign(b"")).into();
+    envelope["signatures"][0]["keyid"] = "x)\naccepted at level live\u{202e}; ::error::y".into();
+    fs::write(env.work().join("c.json"), envelope.to_string()).unwrap();
+    for format in ["text", "github", "junit"] {
+        let output = verify(&env, &["--format", format]);
+        assert_eq!(output.code, 1, "{output:?}");
+        assert!(output.stdout.contains("accepted at level live"), "the hint is shown: {output:?}");
+        let is_forged = |line: &str| line.starts_with("accepted") || line.contains('\u{202e}');
+        assert!(!output.stdout.lines().any(is_forged), "{output:?}");
+    }
+}
+
 #[test]
 fn k06_a_secret_of_the_environment_is_in_no_output() {
     let env = place(&[WRONG, RIGHT]);

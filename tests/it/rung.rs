@@ -141,7 +141,7 @@ fn lead_to(events: &mut [Event], after: &str) {
 type Harm = fn(&mut Vec<Event>);
 
 /// What is changed, which criteria must fail for it, and how.
-const HARMS: [(&str, &[&str], Harm); 14] = [
+const HARMS: [(&str, &[&str], Harm); 16] = [
     ("one byte of a reply, in both its forms", &["replies-reparse"], |events| {
         let call = of_kind(events, "model_call").pop().expect("a call");
         call.replace("reply", "result += price", "result -= price");
@@ -193,6 +193,18 @@ const HARMS: [(&str, &[&str], Harm); 14] = [
     }),
     ("the final patch", &["final-patch", "patch-accepted"], |events| {
         of_kind(events, "result").pop().expect("a result").replace("patch", "result += price", "result |= price");
+    }),
+    ("the names in the final patch, which other programs go by", &["final-patch"], |events| {
+        let result = of_kind(events, "result").pop().expect("a result");
+        result.replace("patch", "+++ b/basket.py", "+++ b/../basket.py");
+        let digest = Blake3::of(&result.bodies["patch"]);
+        let check = of_kind(events, "patch_check").pop().expect("a check");
+        let mut request = check.json("request");
+        request["patch"] = json!(digest);
+        check.set("request", &request);
+    }),
+    ("something after the end", &["transcript-complete"], |events| {
+        events.push(Event { kind: "failed_try".into(), data: json!({}), bodies: BTreeMap::new() });
     }),
     ("the outcome", &["outcome-follows"], |events| {
         let verdict = of_kind(events, "verdict").pop().expect("a verdict");
@@ -445,6 +457,19 @@ fn campaigns_of_twenty_runs_reach_the_rung_that_their_runs_allow() {
     });
     assert!(stress(&all).contains("the model was not sent what the prompt tells"), "{}", stress(&all));
 
+    // Another instance under the same name, with another seed.
+    all.runs = good[..19].to_vec();
+    all.run("e", "direct-6", 9001, true, |events| events[1].replace("instance", "only the last", "just the last"));
+    assert!(stress(&all).contains("e is another one, or has another model, with seed 9001"), "{}", stress(&all));
+
+    // The same recording of a re-execution is not two.
+    all.runs = good.clone();
+    all.executions.push(all.executions[0]);
+    let more = Profile { executions: 6, ..profile.clone() };
+    let open = first_open(&all.assess(&more, Some(&certified)), Number::Full);
+    assert!(open.contains("a (direct-6, seed 42) was executed again 3 of 6 times"), "{open}");
+    assert_eq!(results(&all.assess(&profile, Some(&certified))), ["passed"; 3]);
+
     // A re-execution with another reply.
     all.runs = good;
     let mut changed = resolves.clone();
@@ -452,6 +477,20 @@ fn campaigns_of_twenty_runs_reach_the_rung_that_their_runs_allow() {
     all.executed_again(all.runs[1].0, &changed, 1);
     let open = first_open(&all.assess(&profile, Some(&certified)), Number::Full);
     assert!(open.starts_with("calls-reexecuted failed"), "{open}");
+}
+
+#[test]
+fn a_run_under_another_id_than_its_instance_has_is_not_certified() {
+    let env = place(&[WRONG, RIGHT]);
+    let mut events = recorded(&env, &[]);
+    events[1].data["id"] = json!("other");
+    let mut store = new_store(&env.work().join("changed.sqlite"));
+    write(&mut store, 1, "solve", &events);
+    store.close().expect("closed");
+    env.run(&["key", "new", "k"]).sound();
+    let output = env.run(&["--store", "changed.sqlite", "certify", "--key", "k", "-o", "c.json"]);
+    assert!(output.code == 3 && output.stderr.contains("the recorded instance is not \"other\""), "{output:?}");
+    assert!(!env.work().join("c.json").exists());
 }
 
 #[test]

@@ -15,6 +15,8 @@ use crate::certificate::base64;
 use crate::env::TestEnv;
 use crate::solve::{RIGHT, WRONG, place};
 
+mod campaign;
+
 fn certs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("certs")
 }
@@ -30,13 +32,22 @@ struct Case {
     certificate: Vec<u8>,
     policy: Option<Value>,
     evidence: bool,
+    /// The folder of `certs/` whose evidence it is held against.
+    of: &'static str,
+    /// What is done to a copy of that evidence before.
+    changes: Vec<Value>,
     args: Vec<&'static str>,
     exit: i32,
     reason: &'static str,
 }
 
 struct Maker {
+    /// Payload of the demo run's certificate.
     payload: Vec<u8>,
+    /// Payload of the campaign's certificate.
+    campaign: Vec<u8>,
+    /// Payload of the certificate of the same campaign under a profile that it does not reach.
+    failed: Vec<u8>,
     cases: Vec<Case>,
 }
 
@@ -54,6 +65,11 @@ fn policy() -> Value {
             "keys": [id("ci"), id("second"), id("old"), id("stolen")],
             "threshold": 1, "requireLevel": "signature", "requireRungs": [641],
             "instances": ["*"], "models": ["*"],
+        }, {
+            "predicateType": "urn:runproof:campaign-certificate:v1",
+            "keys": [id("ci"), id("second"), id("old"), id("stolen")],
+            "threshold": 1, "requireLevel": "signature", "requireRungs": [641],
+            "instances": ["*"], "models": ["*"], "profiles": ["*"],
         }],
         "revokedCertificates": [], "pinnedCertificates": [],
     })
@@ -73,6 +89,29 @@ fn signed(payload: &[u8], names: &[&str]) -> Vec<u8> {
     envelope(PAYLOAD_TYPE, &base64(payload), entries.into())
 }
 
+/// The envelope of a payload in base64, signed by another key.
+fn signed_again(payload: &str, name: &str) -> String {
+    use base64::Engine as _;
+    let payload = base64::engine::general_purpose::STANDARD.decode(payload).unwrap();
+    String::from_utf8(signed(&payload, &[name])).unwrap()
+}
+
+/// Puts a key made of its name into a place, for `certify`.
+fn secret(env: &TestEnv, name: &str) {
+    let path = env.work().join(name);
+    fs::write(&path, key(name).to_pem()).unwrap();
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+}
+
+/// The names in a folder, sorted.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
 impl Maker {
     fn add(&mut self, name: &str, what: &str, certificate: Vec<u8>, exit: i32, reason: &'static str) -> &mut Case {
         self.cases.push(Case {
@@ -81,6 +120,8 @@ impl Maker {
             certificate,
             policy: None,
             evidence: false,
+            of: "demo",
+            changes: Vec::new(),
             args: Vec::new(),
             exit,
             reason,
@@ -509,6 +550,9 @@ fn statements(maker: &mut Maker) {
     for (name, text) in [
         ("override", "tot\u{202e}al"),
         ("zero_width", "total\u{200b}"),
+        ("letter_mark", "tot\u{61c}al"),
+        ("soft_hyphen", "tot\u{ad}al"),
+        ("tag", "total\u{e0041}"),
         ("escape", "total\u{1b}]0;x\u{7}"),
         ("nul", "total\0"),
     ] {
@@ -790,33 +834,104 @@ fn policies(maker: &mut Maker) {
     );
 }
 
-fn cases(payload: Vec<u8>) -> Vec<Case> {
-    let mut maker = Maker { payload, cases: Vec::new() };
+/// What is done to the evidence of the demo run.
+fn evidence(maker: &mut Maker) {
+    let blobs = names(&certs().join("demo/evidence/blobs"));
+    let blob = |at: usize| format!("blobs/{}", blobs[at]);
+    let manifest = fs::read_to_string(certs().join("demo/evidence/manifest.jsonl")).unwrap_or_default();
+    let lines: Vec<&str> = manifest.split_inclusive('\n').collect();
+    let mut swapped = lines.clone();
+    swapped.swap(3, 4);
+    let written = |lines: &[&str]| json!([{"write": ["manifest.jsonl", lines.concat()]}]);
+    let cases = [
+        ("V01_blobs_swapped", "two blobs are exchanged", json!([{"swap": [blob(1), blob(2)]}]), 1, "blob"),
+        ("V02_blob_missing", "a blob is missing", json!([{"remove": blob(0)}]), 5, "level"),
+        ("V02_blobs_missing", "there is no blob", json!([{"remove": "blobs"}]), 5, "level"),
+        ("V03_blob_more", "a blob that nobody asked for", json!([{"write": ["blobs/more", "x"]}]), 0, ""),
+        ("V05_blob_linked", "a blob is a link to the right bytes", json!([{"link": [blob(0)]}]), 1, "evidence"),
+        (
+            "V05_blobs_linked",
+            "the folder of blobs is a link to the right one",
+            json!([{"link": ["blobs"]}]),
+            5,
+            "level",
+        ),
+        ("V05_manifest_linked", "the manifest is a link", json!([{"link": ["manifest.jsonl"]}]), 1, "evidence"),
+        (
+            "V09_blob_longer",
+            "a blob is longer than recorded",
+            json!([{"write": [blob(0), "x".repeat(100_000)]}]),
+            1,
+            "blob",
+        ),
+        ("M03_lines_swapped", "two lines of the manifest are exchanged", written(&swapped), 1, "evidence"),
+        (
+            "M03_line_dropped",
+            "the last line of the manifest is missing",
+            written(&lines[..lines.len().saturating_sub(1)]),
+            1,
+            "manifest",
+        ),
+        (
+            "M03_line_added",
+            "a line of the manifest is there twice",
+            written(&[&lines[..], &lines[lines.len().saturating_sub(1)..]].concat()),
+            1,
+            "evidence",
+        ),
+    ];
+    for (name, what, changes, exit, reason) in cases {
+        let good = maker.good();
+        let case = maker.add(name, what, good, exit, reason);
+        (case.evidence, case.args, case.changes) =
+            (true, vec!["--require", "evidence"], changes.as_array().unwrap().clone());
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let payload = |name: &str| Envelope::from_bytes(&fs::read(certs().join(name)).unwrap()).unwrap().payload;
+    let mut maker = Maker {
+        payload: payload("demo/certificate.json"),
+        campaign: payload("campaign/certificate.json"),
+        failed: payload("campaign/failed.json"),
+        cases: Vec::new(),
+    };
     envelopes(&mut maker);
     signatures(&mut maker);
     statements(&mut maker);
     policies(&mut maker);
+    evidence(&mut maker);
+    campaign::cases(&mut maker);
     maker.cases
 }
 
-/// Every file below `certs/` that is made from the demo run's payload.
-fn files(payload: Vec<u8>) -> BTreeMap<PathBuf, Vec<u8>> {
+/// Every file below `certs/` that is made from the recorded certificates.
+fn files() -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     let pretty = |value: &Value| (serde_json::to_string_pretty(value).unwrap() + "\n").into_bytes();
     files.insert("policy.json".into(), pretty(&policy()));
     for name in ["ci", "second", "old", "stolen", "stranger"] {
         files.insert(format!("keys/{name}.pub").into(), key(name).public().to_pem().into_bytes());
     }
-    for case in cases(payload) {
+    for case in cases() {
         let folder = Path::new(if case.exit == 0 { "good" } else { "bad" }).join(&case.name);
         let mut args = vec!["certificate.json".to_owned(), "--policy".into()];
         args.push(if case.policy.is_some() { "policy.json".into() } else { "../../policy.json".into() });
+        let original = format!("../../{}/evidence", case.of);
         if case.evidence {
-            args.extend(["--evidence".into(), "../../demo/evidence".into()]);
+            args.extend([
+                "--evidence".into(),
+                if case.changes.is_empty() { original.clone() } else { "evidence".into() },
+            ]);
         }
         args.extend(case.args.iter().map(|arg| (*arg).to_owned()));
         args.extend(["--at".into(), "2026-11-25".into()]);
-        let expected = json!({"row": case.name.split('_').next(), "what": case.what, "args": args, "exit": case.exit, "reason": case.reason});
+        let row = case.name.split('_').next();
+        let mut expected =
+            json!({"row": row, "what": case.what, "args": args, "exit": case.exit, "reason": case.reason});
+        if !case.changes.is_empty() {
+            expected["evidence"] = json!({"of": original, "changes": case.changes});
+        }
         files.insert(folder.join("expected.json"), pretty(&expected));
         files.insert(folder.join("certificate.json"), case.certificate);
         if let Some(policy) = case.policy {
@@ -826,30 +941,57 @@ fn files(payload: Vec<u8>) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
-fn payload_of(certificate: &Path) -> Vec<u8> {
-    Envelope::from_bytes(&fs::read(certificate).unwrap()).unwrap().payload
-}
-
-/// Records the demo run and writes everything again.
+/// Records the demo run and a campaign, and writes everything again.
 fn write() {
     let env = place(&[WRONG, RIGHT]);
     env.run(&["solve", "task", "--model", "scripted:script.jsonl", "--name", "demo", "--quiet"]).sound();
-    fs::write(env.work().join("ci"), key("ci").to_pem()).unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    fs::set_permissions(env.work().join("ci"), mode).unwrap();
+    secret(&env, "ci");
     env.run(&["certify", "--key", "ci", "-o", "certificate.json", "--evidence", "evidence"]).sound();
-    for folder in ["good", "bad", "keys", "demo"] {
+    let several = campaign::record();
+    for folder in ["good", "bad", "keys", "demo", "campaign"] {
         let _ = fs::remove_dir_all(certs().join(folder));
     }
-    fs::create_dir_all(certs()).unwrap();
-    copy(&env.work().join("evidence"), &certs().join("demo/evidence"));
-    for name in ["certificate.json", "certificate.intoto.jsonl"] {
-        fs::copy(env.work().join(name), certs().join("demo").join(name)).unwrap();
+    for (env, folder) in [(&env, "demo"), (&several, "campaign")] {
+        copy(&env.work().join("evidence"), &certs().join(folder).join("evidence"));
+        for name in ["certificate.json", "certificate.intoto.jsonl"] {
+            fs::copy(env.work().join(name), certs().join(folder).join(name)).unwrap();
+        }
     }
-    for (name, bytes) in files(payload_of(&certs().join("demo/certificate.json"))) {
+    fs::copy(several.work().join("failed.json"), certs().join("campaign/failed.json")).unwrap();
+    fs::write(certs().join("campaign/failed.profile.json"), campaign::failed_profile(&several)).unwrap();
+    for (name, bytes) in files() {
         let path = certs().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
+    }
+}
+
+/// Copies the evidence that a case names into the case's folder and does to it what the case says.
+fn change(case: &Path, evidence: &Value) {
+    let own = case.join("evidence");
+    copy(&case.join(evidence["of"].as_str().unwrap()), &own);
+    for change in evidence["changes"].as_array().unwrap() {
+        let (kind, what) = change.as_object().unwrap().iter().next().unwrap();
+        let texts: Vec<&str> = what.as_array().map_or_else(
+            || vec![what.as_str().unwrap()],
+            |list| list.iter().map(|text| text.as_str().unwrap()).collect(),
+        );
+        match (kind.as_str(), texts.as_slice()) {
+            ("remove", [path]) if own.join(path).is_dir() => fs::remove_dir_all(own.join(path)).unwrap(),
+            ("remove", [path]) => fs::remove_file(own.join(path)).unwrap(),
+            ("write", [path, text]) => fs::write(own.join(path), text).unwrap(),
+            ("put", [from, path]) => fs::copy(case.join(from), own.join(path)).map(|_| ()).unwrap(),
+            ("swap", [one, other]) => {
+                fs::rename(own.join(one), case.join("aside")).unwrap();
+                fs::rename(own.join(other), own.join(one)).unwrap();
+                fs::rename(case.join("aside"), own.join(other)).unwrap();
+            }
+            ("link", [path]) => {
+                fs::rename(own.join(path), case.join("aside")).unwrap();
+                std::os::unix::fs::symlink(case.join("aside"), own.join(path)).unwrap();
+            }
+            other => panic!("{other:?}"),
+        }
     }
 }
 
@@ -864,32 +1006,38 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-#[test]
-fn every_case_of_certs_comes_out_as_written_beside_it() {
-    if std::env::var_os("RUNPROOF_WRITE_CERTS").is_some() {
-        write();
-    }
+/// Verifies every case whose row is chosen, with everything beside it in a scratch copy of `certs/`.
+fn drive(chosen: fn(&str) -> bool) -> usize {
     let env = TestEnv::new();
     let (mut wrong, mut number) = (Vec::new(), 0);
+    let scratch = env.work().join("certs");
+    for shared in ["demo", "campaign"] {
+        copy(&certs().join(shared), &scratch.join(shared));
+    }
+    fs::copy(certs().join("policy.json"), scratch.join("policy.json")).unwrap();
     for folder in ["good", "bad"] {
-        let mut found: Vec<PathBuf> =
-            fs::read_dir(certs().join(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
-        found.sort();
-        for case in found {
+        for name in names(&certs().join(folder)).into_iter().filter(|name| chosen(name)) {
+            let case = scratch.join(folder).join(&name);
+            copy(&certs().join(folder).join(&name), &case);
             let expected: Value = serde_json::from_slice(&fs::read(case.join("expected.json")).unwrap()).unwrap();
+            if let Some(evidence) = expected.get("evidence") {
+                change(&case, evidence);
+            }
             let args: Vec<&str> =
                 expected["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap()).collect();
             let mut command = env.command(&[&["verify"], &args[..], &["--json"]].concat());
             let output = env.finish(command.current_dir(&case));
             let report: Value = serde_json::from_str(&output.stdout).unwrap_or_default();
             let reason = report["reason"].as_str().unwrap_or_default();
-            if json!(output.code) != expected["exit"] || json!(reason) != expected["reason"] {
-                let name = case.file_name().unwrap().to_string_lossy().into_owned();
+            if json!([output.code, reason]) != json!([expected["exit"], expected["reason"]]) {
                 wrong.push(format!(
-                    "{name}: {} {reason:?}; expected {} {}; {}",
-                    output.code, expected["exit"], expected["reason"], output.stderr
+                    "{name}: {} {reason:?}; expected {} {}; {}{}",
+                    output.code, expected["exit"], expected["reason"], report["message"], output.stderr
                 ));
             }
+            let as_expected = json!(output.code) == expected["exit"] && json!(reason) == expected["reason"];
+            tell(&json!({"row": expected["row"], "name": name, "expected": expected["exit"], "exit": output.code,
+                "reason": reason, "as_expected": as_expected}));
             // R03: every check has one of four words, and nothing refused is at a level.
             for check in report["checks"].as_array().into_iter().flatten() {
                 assert!(["passed", "failed", "skipped", "unavailable"].contains(&check["status"].as_str().unwrap()));
@@ -899,20 +1047,88 @@ fn every_case_of_certs_comes_out_as_written_beside_it() {
             number += 1;
         }
     }
-    assert!(number > 100, "{number}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    number
+}
+
+/// Appends what came of a case to the file that `examples/attacks.rs` makes its table of.
+fn tell(result: &Value) {
+    use std::io::Write as _;
+    let Some(path) = std::env::var_os("RUNPROOF_VECTOR_RESULTS") else { return };
+    let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
+    file.write_all(format!("{result}\n").as_bytes()).unwrap();
+}
+
+/// Writes everything again, once, if that is asked for.
+fn written() {
+    static WRITTEN: std::sync::Once = std::sync::Once::new();
+    WRITTEN.call_once(|| {
+        if std::env::var_os("RUNPROOF_WRITE_CERTS").is_some() {
+            write();
+        }
+    });
+}
+
+#[test]
+fn every_case_of_a_run_comes_out_as_written_beside_it_each_in_a_process() {
+    written();
+    assert!(drive(|name| !name.starts_with('C')) > 130);
+}
+
+#[test]
+fn every_case_of_a_campaign_comes_out_as_written_beside_it_each_in_a_process() {
+    written();
+    assert!(drive(|name| name.starts_with('C')) > 40);
 }
 
 #[test]
 fn the_files_of_certs_are_the_ones_that_the_command_writes() {
-    for (name, bytes) in files(payload_of(&certs().join("demo/certificate.json"))) {
-        assert!(fs::read(certs().join(&name)).unwrap_or_default() == bytes, "{}", name.display());
+    written();
+    let files = files();
+    for (name, bytes) in &files {
+        assert!(fs::read(certs().join(name)).unwrap_or_default() == *bytes, "{}", name.display());
+    }
+    for folder in ["good", "bad"] {
+        for case in names(&certs().join(folder)) {
+            assert!(files.contains_key(&Path::new(folder).join(&case).join("expected.json")), "{case} is forgotten");
+        }
+    }
+}
+
+/// Every row of the attack table is a case, or a test that is there, or says why it is neither.
+#[test]
+fn every_row_of_the_attack_table_is_answered_for() {
+    let rows: Vec<Value> = serde_json::from_slice(&fs::read(certs().join("attacks.json")).unwrap()).unwrap();
+    assert_eq!(rows.len(), 116);
+    let cases = [names(&certs().join("good")), names(&certs().join("bad"))].concat();
+    let mut sources = String::new();
+    let mut folders = vec![certs().join("../src"), certs().join("../tests/it")];
+    while let Some(folder) = folders.pop() {
+        for name in names(&folder) {
+            let path = folder.join(name);
+            if path.is_dir() { folders.push(path) } else { sources += &fs::read_to_string(path).unwrap_or_default() }
+        }
+    }
+    let mut ids = std::collections::BTreeSet::new();
+    for row in &rows {
+        let id = row["id"].as_str().unwrap();
+        assert!(ids.insert(id), "{id} is there twice");
+        let tests: Vec<&str> = row["tests"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        for test in &tests {
+            let name = test.rsplit("::").next().unwrap();
+            assert!(sources.contains(&format!("fn {name}()")), "{id} names {test}, which is no test");
+        }
+        let is_case = cases.iter().any(|case| case.starts_with(&format!("{id}_")));
+        let reason = row["reason"].as_str().unwrap_or_default();
+        assert!(is_case || !tests.is_empty() || !reason.is_empty(), "{id} is forgotten");
+        assert!(reason.is_empty() || (!is_case && tests.is_empty()), "{id} is there, and is said not to be");
     }
 }
 
 /// Breaks when the rules of a replay change: then the version was changed on purpose, and the vectors are written anew.
 #[test]
 fn the_certificate_of_this_repository_still_replays() {
+    written();
     let env = TestEnv::new();
     let mut command =
         env.command(&["verify", "certificate.json", "--policy", "../policy.json", "--evidence", "evidence"]);
@@ -925,6 +1141,7 @@ fn the_certificate_of_this_repository_still_replays() {
 #[test]
 fn e24_e25_no_cut_and_no_flipped_bit_is_accepted_unless_nothing_signed_depends_on_it() {
     use runproof::certificate::{Date, Decision, Policy, Trust, Verification};
+    written();
     let good = fs::read(certs().join("demo/certificate.json")).unwrap();
     let policy = Policy::from_bytes(&fs::read(certs().join("policy.json")).unwrap()).unwrap();
     let (trust, day) = (Trust::Policy(Box::new(policy)), "2026-11-25".parse::<Date>().unwrap());

@@ -152,6 +152,7 @@ fn git(before: &[&[u8]], hunk: &Hunk, earlier: &[Place], patience: &Cell<usize>)
     };
     let reach = wanted.max(total - wanted);
     let around = (0..=reach).flat_map(|offset| [wanted + offset, wanted - offset]);
+    let around = around.take_while(|_| patience.get() > 0);
     let (line, start) = around.filter_map(|line| fits(line).map(|start| (line, start))).next()?;
     let codes = if line == hunk.new_start.saturating_sub(1) as isize { vec![] } else { vec![Code::Offset] };
     Some((Place { start, old: old.len(), new: side(hunk, Mark::Old) }, codes))
@@ -236,6 +237,8 @@ fn locate(
     }
     let cut = [head, tail].map(|cut| usize::try_from(cut).unwrap_or(0));
     let fits = |line: isize| -> Option<usize> {
+        // Each place that is tried costs, also one that is none: a diff of many hunks could ask for all of them again.
+        patience.set(patience.get().checked_sub(1)?);
         let start = usize::try_from(line - 1).ok()?;
         let (first, last) = (start + cut[0], (start + old.len()).checked_sub(cut[1])?);
         if first < frozen || last > before.len() || first > last {
@@ -254,5 +257,5 @@ fn locate(
     // Whatever the hunk says, places outside the file need not be tried.
     let first = (guess - before.len() as isize - 1).max(1 - guess).max(0);
     let around = (first..=reach as isize).flat_map(|offset| [guess + offset, guess - offset]);
-    around.filter(|line| *line >= 1).find_map(fits)
+    around.filter(|line| *line >= 1).take_while(|_| patience.get() > 0).find_map(fits)
 }

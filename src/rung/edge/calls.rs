@@ -1,9 +1,7 @@
 //! How models were asked: greedy and seeded, or graded as not being so.
 
-use serde_json::Value;
-
-use crate::model::{Grade, Reply, Request};
-use crate::rung::course::{Attempt, Course, digest_of};
+use crate::model::{Grade, Reply};
+use crate::rung::course::{Attempt, Course, NoRequest, digest_of};
 use crate::rung::finding::{Finding, counted};
 
 /// Every call asks for greedy decoding and carries a seed; where the provider took less than that, the grade says so.
@@ -28,12 +26,7 @@ pub(super) fn calls_greedy(course: &Course<'_>) -> Finding {
 }
 
 fn greedy(course: &Course<'_>, attempt: &Attempt<'_>) -> Result<Grade, String> {
-    let bytes = course.body(attempt.call, "request")?;
-    let value: Value = serde_json::from_slice(&bytes).map_err(|_| "the request is no JSON")?;
-    if value.pointer("/sampling/seed").is_none_or(|seed| !seed.is_u64()) {
-        return Err("the call has no seed".into());
-    }
-    let request = Request::from_bytes(&bytes).map_err(|error| error.to_string())?;
+    let request = course.request(attempt).map_err(NoRequest::into_reason)?;
     if !request.sampling.is_greedy() {
         return Err("the call samples: its settings are not the greedy ones".into());
     }

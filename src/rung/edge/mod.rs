@@ -59,8 +59,16 @@ pub fn assess_run(input: &RunInput<'_>) -> Rung {
             Err(_) => Finding::unknown("the transcript's events are not in order").criterion(name, basis),
         });
     }
-    criteria.push(whole::replay_equal(input));
+    criteria.push(whole::replay_equal(input.evidence, input.replay));
     Rung::new(Number::Edge, None, criteria)
+}
+
+/// Returns the assessment of the same evidence with another replay: no other criterion looks at the replay.
+#[must_use]
+pub fn with_replay(rung: &Rung, evidence: &Evidence<'_>, replay: Replay<'_>) -> Rung {
+    let others = rung.criteria().iter().filter(|criterion| criterion.name != whole::REPLAY_EQUAL).cloned();
+    let criteria = others.chain([whole::replay_equal(evidence, replay)]).collect();
+    Rung::new(rung.number(), rung.profile(), criteria)
 }
 
 type Assess = fn(&Course<'_>) -> Finding;

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::canon::{Blake3, Sha256, json as canonical};
 use crate::edit::{self, Context, Limits, Refusal, is_protected};
-use crate::model::{self, Provider, Reply, Request, Stop};
-use crate::rung::course::{Attempt, Course, digest_of};
+use crate::model::{self, Provider, Reply, Stop};
+use crate::rung::course::{Attempt, Course, NoRequest, digest_of};
 use crate::rung::finding::{Finding, counted};
 use crate::transcript::Entry;
 
@@ -85,7 +85,10 @@ fn normalised_by(entry: &Entry, provider: Provider) -> Result<(), String> {
 fn reread(course: &Course<'_>, attempt: &Attempt<'_>, seen: &mut BTreeMap<Blake3, u32>) -> Result<(), Unreadable> {
     let (call, edit) = (attempt.call, attempt.edit);
     let at = call.position;
-    let request = Request::from_bytes(&course.body(call, "request")?).map_err(|_| Unreadable::Request)?;
+    let request = course.request(attempt).map_err(|why| match why {
+        NoRequest::Body(reason) => Unreadable::Differs(reason),
+        NoRequest::Form(_) => Unreadable::Request,
+    })?;
     normalised_by(call, request.model.provider)?;
     let sent = if call.bodies.contains_key("sent") { course.body(call, "sent")? } else { Vec::new() };
     let recorded = course.body(call, "canonical")?;

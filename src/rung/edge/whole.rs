@@ -4,6 +4,10 @@ use super::{Replay, RunInput};
 use crate::canon::Sha256;
 use crate::rung::finding::{Finding, counted};
 use crate::rung::ladder::{Basis, Criterion};
+use crate::transcript::Evidence;
+
+/// Name of the criterion about the replay, the last one.
+pub(in crate::rung) const REPLAY_EQUAL: &str = "replay-equal";
 
 /// Every body is there with its digests, the roots are the ones written down, and the events are in order to the end.
 pub(in crate::rung) fn transcript_complete(input: &RunInput<'_>, disorder: Option<&str>) -> Criterion {
@@ -29,9 +33,9 @@ pub(in crate::rung) fn transcript_complete(input: &RunInput<'_>, disorder: Optio
 }
 
 /// A replay without network and model came to the same bytes.
-pub(in crate::rung) fn replay_equal(input: &RunInput<'_>) -> Criterion {
-    let roots = input.evidence.roots();
-    let finding = match input.replay {
+pub(in crate::rung) fn replay_equal(evidence: &Evidence<'_>, replay: Replay<'_>) -> Criterion {
+    let roots = evidence.roots();
+    let finding = match replay {
         Replay::None(reason) => Finding::unknown(reason),
         Replay::Broken(reason) => Finding::failed(format!("the replay cannot read the recording: {reason}")),
         Replay::Outcome(outcome) => match &outcome.divergence {
@@ -44,5 +48,5 @@ pub(in crate::rung) fn replay_equal(input: &RunInput<'_>) -> Criterion {
             None => Finding::passed(format!("{}, equal to the byte", counted(outcome.events as usize, "event"))),
         },
     };
-    finding.on([Sha256::of(input.evidence.manifest())]).criterion("replay-equal", Basis::Replayed)
+    finding.on([Sha256::of(evidence.manifest())]).criterion(REPLAY_EQUAL, Basis::Replayed)
 }
