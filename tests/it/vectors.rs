@@ -957,7 +957,9 @@ fn write() {
             fs::copy(env.work().join(name), certs().join(folder).join(name)).unwrap();
         }
     }
-    fs::copy(several.work().join("failed.json"), certs().join("campaign/failed.json")).unwrap();
+    for name in ["failed.json", "two.json"] {
+        fs::copy(several.work().join(name), certs().join("campaign").join(name)).unwrap();
+    }
     fs::write(certs().join("campaign/failed.profile.json"), campaign::failed_profile(&several)).unwrap();
     for (name, bytes) in files() {
         let path = certs().join(name);

@@ -28,6 +28,7 @@ pub(super) fn record() -> TestEnv {
     fs::create_dir(env.work().join("certificates")).unwrap();
     env.run(&["certify", "one", "--key", "ci", "-o", "certificates/one.dsse.json"]).sound();
     fs::remove_file(env.work().join("certificates/one.intoto.jsonl")).unwrap();
+    env.run(&["certify", "two", "--key", "ci", "-o", "two.json"]).sound();
     env.run(&["replay", "one", "--live", "1", "--model", "scripted:script.jsonl"]).sound();
     let small = "name = \"small\"\ninstances = 1\nseeds = [42, 137]\nexecutions = 1\n";
     let set = |digest: &str| format!("{small}[data_set]\nname = \"one\"\ncount = 1\ndigest = \"{digest}\"\n");
@@ -354,7 +355,7 @@ fn certificates(campaign: &mut Campaign<'_>) {
     let payload = serde_json::from_str::<Value>(&text).unwrap_or_default()["payload"].clone();
     let edited = text.replacen("\"sig\":\"", "\"sig\":\"AAAA", 1);
     let stranger = super::signed_again(payload.as_str().unwrap_or_default(), "stranger");
-    let other = "../../demo/certificate.json";
+    let other = "../../campaign/two.json";
     let cases = [
         ("C60_certificate_missing", "the certificate of a run is missing", json!([{"remove": own}]), 1, "rung"),
         (
