@@ -281,7 +281,7 @@ mod tests {
         assert_eq!(found(5..7, "def g(self):\n    return 1"), [moved("g", 6)]);
         assert_eq!(found(6..7, "    a = 1"), [Misplaced::Escaped { name: "g".to_owned(), line: 6 }]);
         let doubled = Misplaced::Doubled { name: "g".to_owned(), lines: (6, 7) };
-        assert_eq!(found(1..2, "    def g(self):\n        return 1"), [doubled.clone()]);
+        assert_eq!(found(1..2, "    def g(self):\n        return 1"), std::slice::from_ref(&doubled));
         let doubled = Misplaced::Doubled { name: "h".to_owned(), lines: (10, 11) };
         assert_eq!(found(3..4, "        def h():\n            return 1"), [doubled]);
     }
