@@ -75,7 +75,7 @@ fn canonical_events(store: &Store, row: &RunRow) -> Result<Vec<StoredEvent>, Fai
     let mut events = store.events(row.id)?;
     events.retain(|event| event.kind != "failed_try");
     for event in &mut events {
-        event.bodies.retain(|body| !["reply", "sent", "received", "head"].contains(&body.slot.as_str()));
+        event.bodies.retain(|body| !["reply", "sent", "received"].contains(&body.slot.as_str()));
     }
     Ok(events)
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
@@ -90,13 +91,14 @@ pub(crate) enum SecretsChoice {
 }
 
 pub(crate) fn record(args: &RecordArgs, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
-    let settings = settings(args)?;
+    let settings = settings(args, &global.store)?;
     let listener = listen(args.listen)?;
     let address = listener.local_addr().map_err(|error| Failure::new(FailureKind::Environment, error))?;
     let url = format!("http://{}", reachable(address));
     let agent = Agent::new(&args.command, &url, false);
     let program = agent.as_ref().map_or("", Agent::name).to_owned();
     let run = Host::new_run_id()?;
+    super::recorded::salvage(&global.store);
     let mut store = Store::open(&global.store, Access::Create, Durability::Full)?;
     let fallback = if program.is_empty() { "recording" } else { &program };
     store.begin_run(&NewRun {
@@ -175,7 +177,7 @@ fn unrecorded(error: TranscriptError) -> Failure {
         .hint(failure.hint.map_or_else(|| hint.to_owned(), |first| format!("{first}; {hint}")))
 }
 
-fn settings(args: &RecordArgs) -> Result<Recording, Failure> {
+fn settings(args: &RecordArgs, store: &Path) -> Result<Recording, Failure> {
     let variable = |names: &[&str]| names.iter().find_map(|name| Host::variable(name));
     let pick = |flag: &Option<String>, names: &[&str], default: &str| {
         flag.clone().or_else(|| variable(names)).unwrap_or_else(|| default.to_owned())
@@ -205,6 +207,7 @@ fn settings(args: &RecordArgs) -> Result<Recording, Failure> {
         },
         silence: Duration::from_secs(args.silence),
         clock: Host::clock(),
+        path: store.to_owned(),
     })
 }
 

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use crate::canon::RunId;
 use crate::proxy::{self, ExchangeError, Header, HeaderError, Normalise};
-use crate::store::Store;
+use crate::store::{Access, Durability, Store};
 use crate::transcript::ReplayOutcome;
 
 #[cfg(feature = "live")]
 pub(crate) use super::playback::replay;
 use super::replay::transcript_failure;
-use super::{Failure, FailureKind};
+use super::{Failure, FailureKind, Host};
 
 /// Reads the header of a recording; nothing for a run of another kind.
 ///
@@ -43,6 +43,22 @@ pub(crate) fn exchange_failure(error: ExchangeError) -> Failure {
         ExchangeError::Store(error) => error.into(),
         error => Failure::new(FailureKind::Malformed, error),
     }
+}
+
+/// Puts what killed recorders left beside a store into it. What cannot be done now is left for the next time.
+pub(crate) fn salvage(path: &std::path::Path) {
+    let wrecks = proxy::wrecks(path);
+    if wrecks.is_empty() {
+        return;
+    }
+    let Ok(mut store) = Store::open(path, Access::Write, Durability::Full) else { return };
+    for wreck in wrecks {
+        if proxy::salvage(&mut store, wreck.run, &wreck.exchanges, Host::clock()).is_ok() {
+            wreck.cleared();
+        }
+    }
+    // Everything is durable already; closing only tidies up.
+    let _ = store.close();
 }
 
 /// Reads the name of a normaliser.

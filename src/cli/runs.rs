@@ -18,6 +18,7 @@ pub(crate) fn open_store(path: &Path) -> Result<Store, Failure> {
         let hint = "record a run first (`runproof demo`, `runproof solve`), or name the store with --store";
         return Err(Failure::new(FailureKind::Environment, message).hint(hint));
     }
+    super::recorded::salvage(path);
     Ok(Store::open(path, Access::Read, Durability::Full)?)
 }
 

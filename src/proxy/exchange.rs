@@ -11,7 +11,7 @@ use super::{Sampling, sampling};
 use crate::canon::CanonError;
 use crate::model::Grade;
 use crate::store::{Store, StoreError, StoredEvent};
-use crate::transcript::{Entry, Evidence, EvidenceError, HEAD, RECEIVED, REPLY, SENT};
+use crate::transcript::{Entry, Evidence, EvidenceError, RECEIVED, REPLY, SENT};
 
 /// What an agent asked and what it got.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -49,7 +49,8 @@ impl Exchange {
     pub fn of_store(store: &Store, run: crate::canon::RunId, event: &StoredEvent) -> Result<Self, ExchangeError> {
         let body = |slot: &str| store.body(run, event.seq, slot);
         let received = event.body(RECEIVED).map(|_| body(RECEIVED)).transpose()?;
-        Ok(Self { head: Head::from_bytes(&body(HEAD)?)?, received, sent: body(SENT)?, reply: body(REPLY)? })
+        let (head, sent) = Self::apart(body(SENT)?)?;
+        Ok(Self { head, received, sent, reply: body(REPLY)? })
     }
 
     /// Reads an exchange of a run's evidence.
@@ -59,7 +60,27 @@ impl Exchange {
     pub fn of_evidence(evidence: &Evidence<'_>, entry: &Entry) -> Result<Self, ExchangeError> {
         let body = |slot: &str| evidence.body(entry, slot);
         let received = entry.bodies.get(RECEIVED).map(|_| body(RECEIVED)).transpose()?;
-        Ok(Self { head: Head::from_bytes(&body(HEAD)?)?, received, sent: body(SENT)?, reply: body(REPLY)? })
+        let (head, sent) = Self::apart(body(SENT)?)?;
+        Ok(Self { head, received, sent, reply: body(REPLY)? })
+    }
+
+    /// Returns the bytes of the slot `sent`: the head in one line, then the body that went to the server.
+    ///
+    /// # Errors
+    /// Never: a head holds texts and small numbers.
+    pub(super) fn sent_slot(&self) -> Result<Vec<u8>, CanonError> {
+        let mut slot = self.head.to_bytes()?;
+        slot.push(b'\n');
+        slot.extend_from_slice(&self.sent);
+        Ok(slot)
+    }
+
+    fn apart(mut slot: Vec<u8>) -> Result<(Head, Vec<u8>), ExchangeError> {
+        // A line feed within a text of the head is escaped.
+        let end = slot.iter().position(|byte| *byte == b'\n').unwrap_or(slot.len());
+        let head = Head::from_bytes(&slot[..end])?;
+        slot.drain(..(end + 1).min(slot.len()));
+        Ok((head, slot))
     }
 
     /// Returns which call it is.

@@ -11,6 +11,7 @@
 mod api;
 mod body;
 mod exchange;
+mod flight;
 mod head;
 mod key;
 #[cfg(feature = "live")]
@@ -25,11 +26,12 @@ pub mod view;
 pub use api::{Api, Service};
 pub use body::{BodyError, decoded};
 pub use exchange::{Exchange, ExchangeError};
+pub use flight::{Wreck, wrecks};
 pub use head::{Aborted, By, Head};
 pub use key::{Key, NORMALISER, Normalise};
 #[cfg(feature = "live")]
 pub use live::*;
-pub use recording::{Ending, Header, HeaderError, begin, end, ending, header, is_recording, perform, replay};
+pub use recording::{Ending, Header, HeaderError, begin, end, ending, header, is_recording, perform, replay, salvage};
 pub use sampling::Sampling;
 pub use secret::Secrets;
 pub use tape::{Found, Tape};

@@ -9,8 +9,11 @@ use super::exchange::{Exchange, ExchangeError, sampling_of};
 use super::key::{NORMALISER, Normalise};
 use super::sampling::Sampling;
 use crate::canon::{RunId, json as canonical};
-use crate::store::{Store, StoreError, StoredEvent};
-use crate::transcript::{Ask, Done, Kind, Normaliser, Player, ReplayOutcome, Transcript, TranscriptError};
+use crate::store::{RunEnd, RunStatus, Store, StoreError, StoredEvent};
+use crate::transcript::{
+    ActFailure, Ask, Clock, Done, Kind, Normaliser, Player, RECEIVED, Recorder, ReplayOutcome, Retries, Transcript,
+    TranscriptError,
+};
 
 /// What a recording was begun with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,11 +125,10 @@ pub fn perform(
     let ask = Ask { kind: Kind::Exchange, request: key.bytes(), normaliser };
     let mut observation = Some(observation);
     transcript.perform(&ask, &mut || {
-        let head = exchange.head.to_bytes().map_err(|error| crate::transcript::ActFailure::fatal(error.to_string()))?;
-        let mut parts = vec![(crate::transcript::HEAD, head)];
-        parts.extend(exchange.received.clone().map(|bytes| (crate::transcript::RECEIVED, bytes)));
-        let (sent, raw) = (Some(exchange.sent.clone()), exchange.reply.clone());
-        Ok(Done { sent, raw, parts, observation: observation.take().unwrap_or_default() })
+        let sent = exchange.sent_slot().map_err(|error| ActFailure::fatal(error.to_string()))?;
+        let parts = exchange.received.iter().map(|bytes| (RECEIVED, bytes.clone())).collect();
+        let observation = observation.take().unwrap_or_default();
+        Ok(Done { sent: Some(sent), raw: exchange.reply.clone(), parts, observation })
     })?;
     Ok(())
 }
@@ -159,14 +161,50 @@ pub fn replay(store: &Store, run: RunId, header: &Header) -> Result<ReplayOutcom
     player.finish(ended)
 }
 
+/// Puts exchanges that were under way when a recorder was killed into their run, and ends it as interrupted.
+///
+/// # Errors
+/// A store that cannot be written, or a recording whose own bytes are not what they should be.
+pub fn salvage(store: &mut Store, run: RunId, exchanges: &[Exchange], clock: Clock) -> Result<(), TranscriptError> {
+    let Ok(header) = header(store, run) else { return Ok(()) };
+    if store.run(run)?.is_none_or(|row| row.status == RunStatus::Finished) {
+        return Ok(());
+    }
+    let events = store.events(run)?;
+    let recorded: Vec<Exchange> = events
+        .iter()
+        .filter(|event| event.kind == Kind::Exchange.name())
+        .map(|event| Exchange::of_store(store, run, event).map_err(unreadable))
+        .collect::<Result<_, _>>()?;
+    let mut recorder = Recorder::resume(store, run, clock, Retries::default())?;
+    begin(&mut recorder, &header)?;
+    for exchange in recorded.iter().chain(exchanges) {
+        perform(&mut recorder, &header, exchange, Map::new())?;
+    }
+    let roots = recorder.roots().clone();
+    let end = RunEnd {
+        status: RunStatus::Interrupted,
+        outcome: "cut-off",
+        attempts: 0,
+        raw_root: roots.raw(),
+        canonical_root: roots.canonical(),
+        finished_ms: (clock.now_us)() / 1000,
+    };
+    Ok(store.finish_run(run, &end)?)
+}
+
+fn unreadable(error: ExchangeError) -> TranscriptError {
+    match error {
+        ExchangeError::Store(error) => TranscriptError::Store(error),
+        other => TranscriptError::Unreadable { kind: Kind::Exchange.name(), reason: other.to_string() },
+    }
+}
+
 fn drive(player: &mut Player<'_>, store: &Store, run: RunId, header: &Header) -> Result<(), TranscriptError> {
     let events = store.events(run)?;
     begin(player, header)?;
     for event in events.iter().filter(|event| event.kind == Kind::Exchange.name()) {
-        let exchange = Exchange::of_store(store, run, event).map_err(|error| match error {
-            ExchangeError::Store(error) => TranscriptError::Store(error),
-            other => TranscriptError::Unreadable { kind: Kind::Exchange.name(), reason: other.to_string() },
-        })?;
+        let exchange = Exchange::of_store(store, run, event).map_err(unreadable)?;
         perform(player, header, &exchange, Map::new())?;
     }
     match ending(&events) {

@@ -47,10 +47,6 @@ impl Tape {
         let events = store.events(run)?;
         let (mut left, mut counts, mut keys) = (BTreeMap::<_, VecDeque<_>>::new(), BTreeMap::new(), BTreeMap::new());
         for (at, event) in events.iter().enumerate().filter(|(_, event)| event.kind == Kind::Exchange.name()) {
-            let head = super::Head::from_bytes(&store.body(run, event.seq, crate::transcript::HEAD)?)?;
-            if (Exchange { head, ..Exchange::default() }).is_unseen() {
-                continue;
-            }
             let key = match event.body(REQUEST) {
                 Some(body) if normalise == recorded => body.digest,
                 _ => Exchange::of_store(store, run, event)?.key(normalise).digest(),
@@ -83,26 +79,39 @@ impl Tape {
     /// A store that fails, or holds bytes that are not what their digests say: they are never given.
     pub fn take(&mut self, store: &Store, key: &Key) -> Result<Found, ExchangeError> {
         let digest = key.digest();
-        let Some(at) = self.left.get(&digest).and_then(|queue| queue.front().copied()) else {
-            return Ok(Found::Diverged(Box::new(self.diverged(store, key, digest)?)));
+        let (at, exchange) = loop {
+            let Some(at) = self.left.get(&digest).and_then(|queue| queue.front().copied()) else {
+                return Ok(Found::Diverged(Box::new(self.diverged(store, key, digest)?)));
+            };
+            let exchange = Exchange::of_store(store, self.run, &self.events[at])?;
+            if !exchange.is_unseen() {
+                break (at, exchange);
+            }
+            self.pass(digest);
         };
-        let exchange = Exchange::of_store(store, self.run, &self.events[at])?;
         // The digest of the key stands in a column that no signature covers: the key is computed again.
         if exchange.key(&self.normalise).digest() != digest {
             let event = &self.events[at];
             let remark = "the recorded request does not have the key under which it is stored".to_owned();
             return Ok(Found::Diverged(Box::new(Divergence::remark(event.seq, &event.kind, "request", remark))));
         }
-        if let Some(queue) = self.left.get_mut(&digest) {
-            queue.pop_front();
-        }
+        self.pass(digest);
         self.given += 1;
         Ok(Found::Exchange(Box::new(exchange), self.events[at].observation.clone()))
     }
 
-    /// Says what was recorded and not asked for.
-    pub fn rest(&self) -> Option<Divergence> {
-        let mut left: Vec<usize> = self.left.values().flatten().copied().collect();
+    fn pass(&mut self, digest: Blake3) {
+        if let Some(queue) = self.left.get_mut(&digest) {
+            queue.pop_front();
+        }
+    }
+
+    /// Says what was recorded and not asked for; a reply that the agent never saw need not be.
+    pub fn rest(&self, store: &Store) -> Option<Divergence> {
+        let is_seen = |at: &usize| {
+            Exchange::of_store(store, self.run, &self.events[*at]).map_or(true, |exchange| !exchange.is_unseen())
+        };
+        let mut left: Vec<usize> = self.left.values().flatten().copied().filter(is_seen).collect();
         left.sort_unstable();
         let event = &self.events[*left.first()?];
         let remark = match left.len() {

@@ -12,7 +12,7 @@ use fastcdc::v2020::FastCDC;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::StoreError;
-use super::block::{self, Block, BlockCache, LEVEL};
+use super::block::{self, ARCHIVE_LEVEL, Block, BlockCache, LEVEL};
 use super::extent::{Encoding, Extent, Place};
 use super::limits::{BASES_SIZE, BLOCK_SIZE, LANES, MAX_EXTENTS};
 use super::read;
@@ -40,9 +40,11 @@ impl Conversation {
             "request" => 0,
             "reply" | "canonical" => 1,
             "sent" => 2,
+            // Grows like the others of a recorded agent, which has no model call of ours beside it.
+            "received" => return 4,
             _ => 3,
         };
-        if self.kind == "model_call" { slot } else { slot + 4 }
+        if matches!(&*self.kind, "model_call" | "exchange") { slot } else { slot + 4 }
     }
 }
 
@@ -195,15 +197,16 @@ impl Writer {
     /// Seals every open block.
     pub(crate) fn seal_all(&mut self, connection: &Connection) -> Result<(), StoreError> {
         while let Some((&id, _)) = self.open.first_key_value() {
-            self.seal(connection, id)?;
+            // Once, when the file is closed: there is time.
+            self.seal(connection, id, ARCHIVE_LEVEL)?;
         }
         Ok(())
     }
 
-    fn seal(&mut self, connection: &Connection, id: u32) -> Result<(), StoreError> {
+    fn seal(&mut self, connection: &Connection, id: u32, level: i32) -> Result<(), StoreError> {
         let Some(open) = self.open.remove(&id) else { return Ok(()) };
         self.owners.retain(|_, owned| *owned != id);
-        let (lanes, z) = Block::from_lanes(&open.lanes).seal(LEVEL)?;
+        let (lanes, z) = Block::from_lanes(&open.lanes).seal(level)?;
         connection
             .prepare_cached("INSERT INTO block (id, lanes, z) VALUES (?, ?, ?)")?
             .execute(params![id, lanes, z])?;
@@ -224,7 +227,7 @@ impl Writer {
                 self.owners.insert(run, id);
                 return Ok(id);
             }
-            self.seal(connection, id)?;
+            self.seal(connection, id, LEVEL)?;
         }
         let id = self.next_block;
         self.next_block += 1;

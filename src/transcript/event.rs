@@ -90,11 +90,9 @@ pub(crate) const SENT: &str = "sent";
 
 /// Slot of the exact bytes that a recorded agent asked with, where others were sent on for it.
 pub(crate) const RECEIVED: &str = "received";
-/// Slot of the method, target, status and headers around an exchange's bodies.
-pub(crate) const HEAD: &str = "head";
 
 /// Slots whose bytes may differ between two live runs of the same thing.
-const RAW_SLOTS: [&str; 4] = [REPLY, SENT, RECEIVED, HEAD];
+const RAW_SLOTS: [&str; 3] = [REPLY, SENT, RECEIVED];
 
 /// Says why an event has no manifest line.
 #[derive(Debug, thiserror::Error)]

@@ -21,8 +21,8 @@ mod seam;
 mod tape;
 
 pub use divergence::{Divergence, Side};
-pub(crate) use event::{HEAD, RECEIVED, REPLY, REQUEST, SENT};
 pub use event::{Kind, ManifestError, canonical_leaf, manifest_line};
+pub(crate) use event::{RECEIVED, REPLY, REQUEST, SENT};
 pub use evidence::{Entry, Evidence, EvidenceError};
 pub use folder::{BLOBS, Folder, MANIFEST};
 pub use player::{Player, ReplayOutcome, check_manifest};

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use super::upstream::{self, HttpClient, Upstreams};
 use super::writer::{self, Job, WriteError, Written};
 use crate::canon::RunId;
 use crate::proxy::body;
+use crate::proxy::flight::Flight;
 use crate::proxy::{Api, Ending, Header, Sampling, Secrets, Service, sampling};
 use crate::store::Store;
 use crate::transcript::{Clock, Roots};
@@ -52,6 +54,8 @@ pub struct Recording {
     pub silence: Duration,
     /// The clock.
     pub clock: Clock,
+    /// The store's file: beside it stands what is under way.
+    pub path: PathBuf,
 }
 
 /// What was recorded.
@@ -88,10 +92,12 @@ pub fn record(
         .name("writer".into())
         .spawn(move || writer::write(store, run, &header, clock, &waiting))?;
     let last = jobs.clone();
+    let flight = Flight::begin(&settings.path, run)?;
     let make = move || Proxy {
         client: upstream::client(),
         settings,
         jobs,
+        flight: RefCell::new(flight),
         running: Cell::new(0),
         refused: RefCell::default(),
         found: RefCell::default(),
@@ -112,6 +118,7 @@ pub(super) struct Proxy {
     pub(super) client: HttpClient,
     pub(super) settings: Recording,
     pub(super) jobs: mpsc::Sender<Job>,
+    pub(super) flight: RefCell<Flight>,
     running: Cell<u32>,
     refused: RefCell<Vec<String>>,
     found: RefCell<Vec<String>>,

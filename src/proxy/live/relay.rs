@@ -38,10 +38,12 @@ const AFTER_END: Duration = Duration::from_secs(5);
 struct Under {
     exchange: Exchange,
     started_us: u64,
-    /// Microseconds to the head of the reply.
-    head_us: Option<u64>,
-    /// Length and milliseconds since the start of every piece, one after the other.
+    /// Its number among those under way.
+    number: u32,
+    /// Length of every piece and milliseconds since the one before it, one after the other.
     chunks: Vec<u64>,
+    /// Milliseconds from the start to the last piece.
+    last_ms: u64,
 }
 
 impl Proxy {
@@ -62,12 +64,13 @@ impl Proxy {
         };
         let request = self.request(&parts, service, &path, &sent, received.is_some());
         let exchange = Exchange { head, received, sent, reply: Vec::new() };
-        let mut under = Under { exchange, started_us: self.now(), head_us: None, chunks: Vec::new() };
         let Some(request) = request else {
             let refusal = Refusal::new(StatusCode::BAD_REQUEST, "bad_target", "the path makes no address of a server");
             let _ = reply.send(refusal.response(service));
             return;
         };
+        let number = self.flight.borrow_mut().takes_off(&exchange);
+        let mut under = Under { exchange, started_us: self.now(), number, chunks: Vec::new(), last_ms: 0 };
         let asked = tokio::select! {
             asked = timeout(self.settings.silence, self.client.request(request)) => asked,
             // The agent has gone before anything came.
@@ -91,11 +94,11 @@ impl Proxy {
             }
         };
         let (parts, body) = response.into_parts();
-        under.head_us = Some(self.now().saturating_sub(under.started_us));
         under.exchange.head.status = parts.status.as_u16();
         for (name, value) in &parts.headers {
             under.exchange.head.keep_reply(name.as_str(), value.as_bytes());
         }
+        self.flight.borrow_mut().head(number, &under.exchange.head);
         let mut headers = forwarded(&parts.headers);
         if parts.status.is_redirection() {
             // Whoever followed it would leave the recording.
@@ -131,6 +134,7 @@ impl Proxy {
                 Ok(Some(Ok(frame))) => {
                     if let Some(data) = frame.data_ref() {
                         under.exchange.reply.extend_from_slice(data);
+                        self.flight.borrow_mut().reply(under.number, data);
                     }
                     if under.exchange.reply.len() > LARGEST {
                         under.exchange.reply.truncate(LARGEST);
@@ -210,7 +214,10 @@ impl Proxy {
                 break Err(By::Server);
             }
             under.exchange.reply.extend_from_slice(&data);
-            under.chunks.extend([data.len() as u64, self.now().saturating_sub(under.started_us) / 1000]);
+            self.flight.borrow_mut().reply(under.number, &data);
+            let since = self.now().saturating_sub(under.started_us) / 1000;
+            under.chunks.extend([data.len() as u64, since.saturating_sub(under.last_ms)]);
+            under.last_ms = since;
             if held.is_none() {
                 held = tail.find(&under.exchange.reply, is_lines);
             }
@@ -266,16 +273,18 @@ impl Proxy {
         let mut observation = Map::new();
         observation.insert("started_us".into(), under.started_us.into());
         observation.insert("elapsed_us".into(), self.now().saturating_sub(under.started_us).into());
-        if let Some(head) = under.head_us {
-            observation.insert("head_us".into(), head.into());
-        }
         if !under.chunks.is_empty() {
             observation.insert("chunks".into(), json!(under.chunks));
         }
         let (told, written) = oneshot::channel();
+        let number = under.number;
         let job = Job::Exchange(Box::new(under.exchange), observation, told);
-        self.jobs.send(job).map_err(|_| "the recording has ended".to_owned())?;
-        written.await.unwrap_or_else(|_| Err("the recording has ended".to_owned()))
+        let kept = match self.jobs.send(job) {
+            Ok(()) => written.await.unwrap_or_else(|_| Err("the recording has ended".to_owned())),
+            Err(_) => Err("the recording has ended".to_owned()),
+        };
+        self.flight.borrow_mut().lands(number);
+        kept
     }
 
     fn now(&self) -> u64 {

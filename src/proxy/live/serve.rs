@@ -57,7 +57,8 @@ pub fn serve(listener: TcpListener, settings: Replaying) -> std::io::Result<List
     };
     listen::start(listener, make, Proxy::handle, |proxy| {
         let mut state = proxy.state.borrow_mut();
-        let rest = if state.divergence.is_none() && state.damage.is_none() { state.tape.rest() } else { None };
+        let rest =
+            if state.divergence.is_none() && state.damage.is_none() { state.tape.rest(&state.store) } else { None };
         Replayed {
             given: state.tape.given(),
             total: state.tape.total(),
@@ -171,7 +172,7 @@ impl State {
     }
 }
 
-/// Reads lengths and times of a stream's pieces.
+/// Reads lengths of a stream's pieces and the pauses before them.
 fn chunks(observation: &str) -> Vec<(usize, u64)> {
     let value: Value = serde_json::from_str(observation).unwrap_or_default();
     let numbers: Vec<u64> =
@@ -183,10 +184,9 @@ fn chunks(observation: &str) -> Vec<(usize, u64)> {
 fn in_pieces(reply: Vec<u8>, chunks: Vec<(usize, u64)>, aborted: Option<By>) -> Outlet {
     let (out, outlet) = Outlet::pieces();
     tokio::task::spawn_local(async move {
-        let (mut rest, mut before) = (Bytes::from(reply), 0);
-        for (length, at) in chunks {
-            tokio::time::sleep(Duration::from_millis(at.saturating_sub(before))).await;
-            before = at;
+        let mut rest = Bytes::from(reply);
+        for (length, pause) in chunks {
+            tokio::time::sleep(Duration::from_millis(pause)).await;
             let piece = rest.split_to(length.min(rest.len()));
             if !piece.is_empty() && out.send(Ok(piece)).await.is_err() {
                 return;
