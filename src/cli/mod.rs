@@ -21,6 +21,7 @@ mod diff;
 mod evidence;
 mod exchanges;
 mod exit;
+mod export;
 mod failure;
 mod files;
 mod hints;

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::store::{Access, Durability, Stats, Store, VerifyReport};
 
 use super::args::Global;
+use super::export::{FormArgs, export_as};
 use super::runs::{find_run, open_store, prefix_length, short};
 use super::ui::{Tone, Unit, printable};
 use super::{Exit, Failure, Ui};
@@ -37,12 +38,17 @@ enum StoreVerb {
     Stats,
     /// Seals the store's blocks again, larger and at a high level. Checks every body before it keeps the result.
     Compact,
-    /// Writes one run to a file of its own.
+    /// Writes one run to a file of its own, or a recorded agent's exchanges in another tool's format.
+    ///
+    /// Without --har, --jsonl or --otlp it is a store that holds the run, and `store import` takes it in again. The other
+    /// formats go one way; what looks like a credential in a body is taken out there, and only there.
     Export {
         /// The run: an id, a unique prefix of one, a name, or `last`.
         run: String,
         /// The file to make; it must not be there yet.
         file: PathBuf,
+        #[command(flatten)]
+        other: FormArgs,
     },
     /// Takes in the runs of a store file from somebody else: all of them, or none if anything is wrong.
     Import {
@@ -56,9 +62,12 @@ pub(crate) fn store(args: &StoreArgs, global: &Global, ui: &mut Ui) -> Result<Ex
         StoreVerb::Verify { foreign } => verify(*foreign, args.json, global, ui),
         StoreVerb::Stats => stats(args.json, global, ui),
         StoreVerb::Compact => compact(args.json, global, ui),
-        StoreVerb::Export { run, file } => {
+        StoreVerb::Export { run, file, other } => {
             let store = open_store(&global.store)?;
             let run = find_run(&store, run)?;
+            if let Some(form) = other.form() {
+                return export_as(form, other, (&store, &run), file, args.json, ui);
+            }
             store.export(run.id, file)?;
             if args.json {
                 ui.json(&json!({"run": run.id.to_string(), "file": file}))?;

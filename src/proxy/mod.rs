@@ -11,6 +11,7 @@
 mod api;
 mod body;
 mod exchange;
+pub mod export;
 mod flight;
 mod head;
 mod key;

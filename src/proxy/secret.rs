@@ -1,5 +1,7 @@
 //! What looks like a credential: names of parameters, shapes of keys, and the values that the agent's environment holds.
 
+use std::ops::Range;
+
 /// Parts of a parameter's name that make it a secret.
 const NAMES: [&str; 9] = ["key", "token", "secret", "sig", "auth", "pass", "cred", "code", "session"];
 /// How known kinds of keys begin, and how many characters of a key follow at least.
@@ -17,6 +19,8 @@ const SHAPES: [(&str, usize); 12] = [
     ("hf_", 30),
     ("gsk_", 30),
 ];
+/// The shortest value of a variable that is looked for; shorter ones stand everywhere.
+pub(super) const SHORTEST: usize = 12;
 /// How a private key in a file begins.
 const PEM: &str = "PRIVATE KEY-----";
 
@@ -34,22 +38,57 @@ pub(super) fn shaped(text: &str) -> bool {
 
 /// Returns the beginning of the first thing of the shape of a key.
 fn find(text: &str) -> Option<&'static str> {
+    let shape = SHAPES.iter().find(|(start, length)| !of_shape(text, start, *length).is_empty());
+    shape.map(|(start, _)| *start).or_else(|| text.contains(PEM).then_some(PEM))
+}
+
+/// Returns where the things of the shape of a key are, in order and apart.
+pub(super) fn keys(text: &str) -> Vec<Range<usize>> {
+    let mut found: Vec<Range<usize>> =
+        SHAPES.iter().flat_map(|(start, length)| of_shape(text, start, *length)).chain(private_keys(text)).collect();
+    found.sort_by_key(|key| key.start);
+    let mut end = 0;
+    found.retain(|key| {
+        let apart = key.start >= end;
+        end = if apart { key.end } else { end };
+        apart
+    });
+    found
+}
+
+fn of_shape(text: &str, start: &str, length: usize) -> Vec<Range<usize>> {
     let is_key = |c: &u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_');
-    for (start, length) in SHAPES {
-        let mut from = 0;
-        while let Some(at) = text[from..].find(start) {
-            let begin = from + at;
-            from = begin + start.len();
-            let starts_word = begin == 0 || !text.as_bytes()[begin - 1].is_ascii_alphanumeric();
-            let rest = &text.as_bytes()[from..];
-            let key = rest.iter().take_while(|c| is_key(c)).count();
-            // Words joined by dashes are no key: one has digits.
-            if starts_word && key >= length && rest[..key].iter().any(u8::is_ascii_digit) {
-                return Some(start);
-            }
+    let (mut found, mut from) = (Vec::new(), 0);
+    while let Some(at) = text[from..].find(start) {
+        let begin = from + at;
+        from = begin + start.len();
+        let starts_word = begin == 0 || !text.as_bytes()[begin - 1].is_ascii_alphanumeric();
+        let rest = &text.as_bytes()[from..];
+        let key = rest.iter().take_while(|c| is_key(c)).count();
+        // Words joined by dashes are no key: one has digits.
+        if starts_word && key >= length && rest[..key].iter().any(u8::is_ascii_digit) {
+            found.push(begin..from + key);
+            from += key;
         }
     }
-    text.contains(PEM).then_some(PEM)
+    found
+}
+
+/// Returns where private keys in a file's form are, from the line that begins one to the line that ends it, or to the end.
+fn private_keys(text: &str) -> Vec<Range<usize>> {
+    let (mut found, mut from) = (Vec::new(), 0);
+    while let Some(at) = text[from..].find(PEM) {
+        let mark = from + at;
+        let begin = text[from..mark].rfind("-----BEGIN").map_or(mark, |at| from + at);
+        let body = mark + PEM.len();
+        let end = text[body..].find("-----END").and_then(|at| {
+            let close = body + at;
+            text[close..].find(PEM).map(|at| close + at + PEM.len())
+        });
+        from = end.unwrap_or(text.len());
+        found.push(begin..from);
+    }
+    found
 }
 
 /// Looks for credentials in bodies. They are never rewritten: a scan warns, or refuses.
@@ -67,7 +106,7 @@ impl std::fmt::Debug for Secrets {
 impl Secrets {
     /// Knows the values of variables that hold credentials, beside the shapes of keys.
     pub fn new(values: Vec<String>) -> Self {
-        Self { values: values.into_iter().filter(|value| value.len() >= 12).collect() }
+        Self { values: values.into_iter().filter(|value| value.len() >= SHORTEST).collect() }
     }
 
     /// Says what was found, never the value itself.

@@ -14,6 +14,7 @@ mod edit;
 #[cfg(all(feature = "embedded", feature = "live"))]
 mod embedded;
 mod env;
+mod exports;
 mod gate;
 #[cfg(feature = "live")]
 mod instance;
