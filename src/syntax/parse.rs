@@ -30,6 +30,8 @@ pub(super) fn parse(language: Language, source: &[u8]) -> Option<Tree> {
 /// Walks a tree in preorder without recursion, since hostile files nest deeply.
 pub(super) struct Walk<'tree> {
     cursor: TreeCursor<'tree>,
+    /// Counted here: the cursor would walk up to the root for it.
+    depth: u32,
     state: State,
 }
 
@@ -41,7 +43,7 @@ enum State {
 
 impl<'tree> Walk<'tree> {
     pub(super) fn new(tree: &'tree Tree) -> Self {
-        Self { cursor: tree.walk(), state: State::Fresh }
+        Self { cursor: tree.walk(), depth: 0, state: State::Fresh }
     }
 
     /// Returns the next node and its depth; `descend` says whether the children of the last one are wanted.
@@ -50,16 +52,19 @@ impl<'tree> Walk<'tree> {
             State::Done => return None,
             State::Fresh => self.state = State::Visited,
             State::Visited => {
-                if !(descend && self.cursor.goto_first_child()) {
+                if descend && self.cursor.goto_first_child() {
+                    self.depth += 1;
+                } else {
                     while !self.cursor.goto_next_sibling() {
                         if !self.cursor.goto_parent() {
                             self.state = State::Done;
                             return None;
                         }
+                        self.depth -= 1;
                     }
                 }
             }
         }
-        Some((self.cursor.node(), self.cursor.depth()))
+        Some((self.cursor.node(), self.depth))
     }
 }
