@@ -38,10 +38,12 @@ pub(super) fn of(block: &Block, cut_off: bool, is_last: bool, notes: &mut Notes)
     if fences.len() < block.fences.len() {
         notes.add(Code::Prose);
     }
+    // An open fence around nothing was only begun; with a sentence above it, more was to come.
+    let is_begun = |fence: &Fence| has_text(&fence.lines) || label::parse(&fence.above).is_none();
+    if cut_off && block.fences.iter().any(|fence| !fence.closed && is_begun(fence)) {
+        return truncated();
+    }
     if fences.iter().any(|fence| !fence.closed) {
-        if cut_off {
-            return truncated();
-        }
         notes.add(Code::Unclosed);
     }
     if fences.is_empty() {
@@ -82,9 +84,9 @@ pub(super) fn of(block: &Block, cut_off: bool, is_last: bool, notes: &mut Notes)
         (_, [], [new]) => Ok(plain(new.lines.clone())),
         _ => {
             // What stands right under the headers is meant; what a sentence introduces is an example of its use.
-            let is_under = |fence: &Fence| label::parse(&fence.above).is_some();
             let (first, later) = (fences[0], &fences[1..]);
-            if is_under(first) && later.iter().all(|fence| !is_under(fence) && role(fence) == FenceRole::Plain) {
+            let is_beside = |fence: &Fence| fence.lines == first.lines || is_example(fence);
+            if label::parse(&first.above).is_some() && later.iter().all(|fence| is_beside(fence)) {
                 notes.add(Code::Prose);
                 return Ok(plain(first.lines.clone()));
             }
@@ -98,11 +100,32 @@ pub(super) fn of(block: &Block, cut_off: bool, is_last: bool, notes: &mut Notes)
     }
 }
 
+/// Says whether a fence shows how something is used, by its first line or the sentence above it.
+fn is_example(fence: &Fence) -> bool {
+    const USES: &[&str] =
+        &["use", "used", "usage", "example", "examples", "test", "tests", "call", "called", "run", "output", "prints"];
+    const OTHERS: &[&str] = &["not", "no", "wrong", "instead", "should", "fix", "fixed", "correct", "replace"];
+    let first = fence.lines.iter().map(|line| line.trim()).find(|line| !line.is_empty()).unwrap_or_default();
+    if ["assert ", "print(", ">>> ", "console.log("].iter().any(|start| first.starts_with(start)) {
+        return true;
+    }
+    let above = fence.above.to_ascii_lowercase();
+    let has = |words: &[&str]| above.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| words.contains(&word));
+    label::parse(&fence.above).is_none() && has(USES) && !has(OTHERS)
+}
+
 fn plain(lines: Vec<String>) -> Body {
     if is_delete(&lines) {
         return Body::Delete;
     }
-    if has_text(&lines) { Body::Text(vec![lines]) } else { Body::None }
+    if has_text(&lines) && !is_range(&lines) { Body::Text(vec![lines]) } else { Body::None }
+}
+
+/// Says whether a text is nothing but a range of lines, which belongs into a header.
+fn is_range(lines: &[String]) -> bool {
+    let text: String = lines.iter().map(|line| line.trim()).collect();
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.split_once('-').is_some_and(|(first, last)| is_number(first) && is_number(last))
 }
 
 fn is_delete(lines: &[String]) -> bool {
@@ -165,7 +188,9 @@ pub(super) fn role(fence: &Fence) -> FenceRole {
         above.trim_end().ends_with(':')
             && above.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| words.contains(&word))
     };
-    match (has(OLD), has(NEW), has(WRONG), has(RIGHT)) {
+    // "The first line of the file is:" quotes it.
+    let is_quote = has(&["line", "lines"]) && [" is:", " are:"].iter().any(|end| above.trim_end().ends_with(end));
+    match (has(OLD), has(NEW), has(WRONG) || is_quote && !has(RIGHT), has(RIGHT)) {
         (true, false, ..) | (false, false, true, false) => FenceRole::Old,
         (false, true, ..) | (false, false, false, true) => FenceRole::New,
         _ => FenceRole::Plain,

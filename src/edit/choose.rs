@@ -44,7 +44,8 @@ pub(super) fn combine(file: &File<'_>, edits: Vec<Edit>, notes: &mut Notes) -> R
         if !edit.ordered.is_empty() {
             continue;
         }
-        let passing = passing(&trials, &chosen, index, &edit.single);
+        // Of several texts that parse nobody can say which is meant, even where one would stand in a wrong place.
+        let passing = passing(&trials, &chosen, index, &edit.single, BROKEN - 1);
         let [only] = passing.as_slice() else { return Err(several_texts(edit.ambiguous, passing.len())) };
         chosen[index] = only;
     }
@@ -70,7 +71,7 @@ pub(super) fn combine(file: &File<'_>, edits: Vec<Edit>, notes: &mut Notes) -> R
         if added < BROKEN || edit.single.is_empty() || edit.ordered.is_empty() {
             continue;
         }
-        let passing = passing(&trials, &chosen, index, &edit.single);
+        let passing = passing(&trials, &chosen, index, &edit.single, 0);
         match tightest(file, &passing) {
             Some(only) if is_near(edit, only) => {
                 chosen[index] = only;
@@ -119,8 +120,15 @@ impl Trials<'_> {
     }
 }
 
-/// Returns the variants that pass; none when not all could be tried, since then nobody knows whether one is the only one.
-fn passing<'v>(trials: &Trials<'_>, chosen: &[&'v Variant], index: usize, variants: &'v [Variant]) -> Vec<&'v Variant> {
+/// Returns the variants of which no more than `most` is wrong; none when not all could be tried, since then nobody knows
+/// whether one is the only one.
+fn passing<'v>(
+    trials: &Trials<'_>,
+    chosen: &[&'v Variant],
+    index: usize,
+    variants: &'v [Variant],
+    most: usize,
+) -> Vec<&'v Variant> {
     let mut trial = chosen.to_vec();
     let mut found = Vec::new();
     for variant in variants {
@@ -128,7 +136,7 @@ fn passing<'v>(trials: &Trials<'_>, chosen: &[&'v Variant], index: usize, varian
             return Vec::new();
         }
         trial[index] = variant;
-        if trials.count(&trial) == 0 {
+        if trials.count(&trial) <= most {
             found.push(variant);
         }
     }

@@ -178,13 +178,12 @@ impl Check<'_> {
     }
 
     fn escaped(&self, place: &Place) -> Option<Misplaced> {
-        let has_text = self.old[place.old.clone()].iter().any(|line| !line.trim().is_empty());
-        let first = place.new.clone().find(|index| !self.new[*index].trim().is_empty()).filter(|_| has_text)?;
+        let filled = |lines: &[&str], range: &Range<usize>| range.clone().find(|at| !lines[*at].trim().is_empty());
+        let (old, first) = (filled(&self.old, &place.old)?, filled(&self.new, &place.new)?);
+        // The lines may reach beyond the function: small models take the blank line behind it along.
         let encloses = |index: &usize| {
             let definition = &self.before.all[*index];
-            definition.kind == Kind::Function
-                && definition.header - 1 < place.old.start
-                && place.old.end <= definition.last
+            definition.kind == Kind::Function && (definition.header..definition.last).contains(&old)
         };
         let inner = (0..self.before.all.len()).rev().find(encloses)?;
         let image = &self.after.all[self.image(inner)?];
@@ -210,9 +209,10 @@ impl Check<'_> {
                 continue;
             }
             let parent = self.after.parents[index];
-            // Inside a function that the text did not write, it can only be meant for where it stands.
-            let is_inner =
-                parent.is_some_and(|outer| self.after.all[outer].kind == Kind::Function && !self.is_new(outer));
+            // All of the text inside a function that it did not write can only be meant for where it stands.
+            let is_all = place.new.clone().all(|at| new.contains(at + 1) || self.new[at].trim().is_empty());
+            let is_function = |outer: usize| self.after.all[outer].kind == Kind::Function && !self.is_new(outer);
+            let is_inner = is_all && parent.is_some_and(is_function);
             let is_same = |other: &usize| {
                 let old = &self.before.all[*other];
                 (&old.name, old.kind) == (&new.name, new.kind)
@@ -267,6 +267,7 @@ mod tests {
             (1..4, ""),
             (9..11, "def h():\n    def f():\n        return 1\n    return f"),
             (4..5, "\n\nclass B:"),
+            (2..3, "        def h():\n            return 1\n        a = h()"),
         ] {
             assert_eq!(found(old, new), [], "{new}");
         }
@@ -279,7 +280,9 @@ mod tests {
         let lost = found(1..4, "def f(self):\n    return 1");
         assert_eq!(lost, [moved("f", 2), moved("g", 6)]);
         assert_eq!(found(5..7, "def g(self):\n    return 1"), [moved("g", 6)]);
-        assert_eq!(found(6..7, "    a = 1"), [Misplaced::Escaped { name: "g".to_owned(), line: 6 }]);
+        let escaped = |name: &str, line| Misplaced::Escaped { name: name.to_owned(), line };
+        assert_eq!(found(6..7, "    a = 1"), [escaped("g", 6)]);
+        assert_eq!(found(3..5, "    a = 1"), [escaped("f", 2)]);
         let doubled = Misplaced::Doubled { name: "g".to_owned(), lines: (6, 7) };
         assert_eq!(found(1..2, "    def g(self):\n        return 1"), std::slice::from_ref(&doubled));
         let doubled = Misplaced::Doubled { name: "h".to_owned(), lines: (10, 11) };

@@ -88,22 +88,38 @@ fn is_telling(line: &str) -> bool {
 
 /// Widens a range inside a definition, or one of its first lines, to all of it, if the text defines it anew.
 ///
-/// A text for the first lines is only a new header, and perhaps a line below it, unless it repeats some of the rest.
+/// A text for the first lines is only a new header, and perhaps a line below it, unless it repeats some of the rest or
+/// nothing could follow it.
 pub(super) fn redefined(range: &Range<usize>, body: &[String], file: &File<'_>) -> Option<Range<usize>> {
     let (name, has_decorators, _) = single_definition(body, file.language?)?;
     let is_blank = |index: usize| file.source.line(index).trim().is_empty();
+    let is_complete = is_complete(body, file.language?);
     let written: BTreeSet<&str> = body.iter().map(|line| line.trim()).collect();
     let encloses = |d: &&Definition| {
         let is_inside = d.header - 1 < range.start && range.start < d.last;
         let mut rest = (range.end..d.last).map(|index| file.source.line(index));
         let is_start = range.contains(&(d.header - 1))
             && d.first - 1 <= range.start
-            && rest.any(|line| is_telling(line) && written.contains(line.trim()));
+            && (is_complete || rest.any(|line| is_telling(line) && written.contains(line.trim())));
         d.name == name && (is_inside || is_start) && (d.last..range.end).all(is_blank)
     };
     let mut found = file.definitions().iter().filter(encloses);
     let definition = found.next().filter(|_| found.next().is_none())?;
     Some(lines_of(definition, has_decorators))
+}
+
+/// Says whether nothing of a function's old body could follow the text: it has its closing bracket, or ends for good.
+fn is_complete(body: &[String], language: Language) -> bool {
+    if language != Language::Python {
+        return true;
+    }
+    let indent = |line: &String| super::indent::of(line).len();
+    let mut filled = body.iter().filter(|line| !line.trim().is_empty());
+    let Some(header) = filled.next().map(indent) else { return false };
+    let own = filled.clone().map(indent).filter(|width| *width > header).min();
+    let ends =
+        |line: &&String| line.trim().split([' ', '(']).next().is_some_and(|word| matches!(word, "return" | "raise"));
+    filled.next_back().filter(ends).map(indent) == own
 }
 
 /// Says whether the text is a definition that the file has elsewhere, indented like that.
@@ -116,6 +132,13 @@ pub(super) fn stands_elsewhere(range: &Range<usize>, body: &[String], file: &Fil
     let is_elsewhere = |d: &Definition| super::indent::of(file.source.line(d.header - 1)) == indent && !overlaps(d);
     let mut same = file.definitions().iter().filter(is_same).peekable();
     same.peek().is_some() && same.all(is_elsewhere)
+}
+
+/// Says whether the first line of the text begins a definition.
+pub(super) fn begins_definition(body: &[String], file: &File<'_>) -> bool {
+    let first = body.iter().position(|line| !line.trim().is_empty());
+    let found = file.language.map(|language| definitions_of_part(language, &body.join("\n"))).unwrap_or_default();
+    found.iter().any(|definition| Some(definition.first - 1) == first)
 }
 
 /// Returns the lines that a text without a range replaces, and how they were found.

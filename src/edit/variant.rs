@@ -207,12 +207,20 @@ fn indents(file: &File<'_>, range: &Range<usize>, text: &[String]) -> Vec<Vec<St
     let above = (0..range.start).rev().map(|index| file.source.line(index)).find(|line| !line.trim().is_empty());
     let wanted = match indent::of_first(old) {
         Some(indent) => indent.to_owned(),
-        // An insertion follows the line above it.
-        None => above.map(indent::of).unwrap_or_default().to_owned(),
+        // A definition stands beside the one above it, any other insertion follows the line above.
+        None => match file.definitions().iter().rev().find(|definition| definition.header <= range.start) {
+            Some(beside) if place::begins_definition(text, file) => indent::of(file.source.line(beside.header - 1)),
+            _ => above.map(indent::of).unwrap_or_default(),
+        }
+        .to_owned(),
     };
     let Some(given) = indent::of_first(text).filter(|given| *given != wanted) else { return Vec::new() };
     let mut found: Vec<Vec<String>> = indent::shifted(text, given, &wanted).into_iter().collect();
-    found.push(indent::first_moved(text, &wanted));
+    let mut filled = text.iter().filter(|line| !line.trim().is_empty());
+    // Where a later line is right as it stands, only the first one lost its indentation.
+    let is_right = |line: &String| old.iter().any(|old| old == line);
+    let at = if filled.by_ref().skip(1).any(is_right) { 0 } else { found.len() };
+    found.insert(at, indent::first_moved(text, &wanted));
     found
 }
 
@@ -224,6 +232,11 @@ fn moved(file: &File<'_>, range: &Range<usize>, text: &[String]) -> Vec<Variant>
     }
     for start in range.start.saturating_sub(2)..=range.start + 2 {
         for end in range.end.saturating_sub(2)..=range.end + 2 {
+            // A header that nobody named is not replaced by chance.
+            let takes_header = |at: usize| (start..end).contains(&at) && !range.contains(&at);
+            if file.definitions().iter().any(|definition| takes_header(definition.header - 1)) {
+                continue;
+            }
             if start < end && end <= file.source.len() && (start, end) != (range.start, range.end) {
                 let splice = Splice { range: start..end, new: text.to_vec() };
                 variants.push(Variant { splice, codes: vec![Code::Snap] });
