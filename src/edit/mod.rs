@@ -50,4 +50,4 @@ pub use protected::is_protected;
 pub use types::{Change, Context, Limits, Proposal, Refusal, Replaced};
 
 /// Version of the reply grammar, the applier and the syntax gate's use; part of the orchestration digest, raised on purpose with every change.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
