@@ -141,7 +141,9 @@ CLIENTS = (
         "Codex",
         "node/node_modules/.bin/codex",
         ["{needs}", "exec", "--skip-git-repo-check", "-m", "gpt-5-codex", TASK_LS % 'exec_command {"cmd": "ls"}'],
+        flags=("--normalise", "uuids,codex"),
         bare=("-c", 'openai_base_url="{url}/v1"'),
+        had_to="--normalise uuids,codex: it puts new ids and times into every request",
     ),
 )
 LLAMACPP = scripted("openai (Python) before llama.cpp", "llamacpp.py", "sdk", real=True)

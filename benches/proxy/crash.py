@@ -77,6 +77,15 @@ def verified(runproof: Runproof):
     return done.stdout.strip()
 
 
+def told(runproof: Runproof) -> list:
+    """Target, status, bytes of the reply and how it was cut, for every exchange of the last run."""
+    out = runproof.folder / "exchanges.jsonl"
+    done = runproof.run("store", "export", "--jsonl", "last", str(out))
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    return [(line["target"], line["status"], len(line["reply"].encode()), line.get("aborted")) for line in lines]
+
+
 def after_thirty(program: str, folder: pathlib.Path, upstream: Upstream):
     bare = json.loads(
         subprocess.run(
@@ -104,8 +113,11 @@ def during_a_stream(program: str, folder: pathlib.Path):
         kill(process)
         print("during a stream:", verified(runproof))
         print("during a stream, the run:", runproof.run("log").stdout.strip())
-        for event in runproof.events():
-            print("   ", json.dumps(event)[:300])
+        exchanges = told(runproof)
+        for exchange in exchanges:
+            print("   ", *exchange)
+        assert len(exchanges) == 2 and exchanges[0][3] is None, "the whole call is there, and nothing else is whole"
+        assert exchanges[1][3]["by"] == "recorder" and exchanges[1][3]["at"] > 0, "what was under way is marked"
 
 
 def cut_and_left(program: str, folder: pathlib.Path, upstream: Upstream):
@@ -117,11 +129,14 @@ def cut_and_left(program: str, folder: pathlib.Path, upstream: Upstream):
         done = runproof.run("record", "--", *client, *asks)
         print(f"cut by the provider, left by the client: exit {done.returncode}, {verified(runproof)}")
         print("    client saw:", done.stdout.split("\n"))
-        for event in runproof.events():
-            print("   ", json.dumps(event)[:300])
+        exchanges = told(runproof)
+        for exchange in exchanges:
+            print("   ", *exchange)
+        assert [(cut or {}).get("by") for *_, cut in exchanges] == [None, "server", "client", None]
         mark.unlink(missing_ok=True)
         replayed = runproof.run("replay", "last", "--", *client, *asks)
         print(f"    replay: exit {replayed.returncode}, client saw: {replayed.stdout.splitlines()}")
+        assert replayed.returncode == 0 and replayed.stdout == done.stdout
         print("    " + replayed.stderr.strip().replace("\n", "\n    ")[-1500:])
 
 
