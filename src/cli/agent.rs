@@ -84,7 +84,7 @@ impl Agent {
             let _ = signals.send(News::Signal(signal));
         })?;
         let child = self.command.spawn().map_err(|error| {
-            let message = format!("the command {:?} does not start: {error}", self.name);
+            let message = format!("the command {:?} does not start: {error}", self.command.get_program());
             Failure::new(FailureKind::Environment, message).hint("the command comes after `--`, program first")
         })?;
         let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);

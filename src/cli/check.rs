@@ -6,8 +6,8 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::rung::{
-    CampaignInput, CampaignRun, Certified, Execution, Ladder, Number, Profile, Replay, RunInput, Rung, Verdict,
-    assess_campaign, assess_run,
+    CampaignInput, CampaignRun, Certified, Execution, Ladder, NOT_ASKED, Number, Profile, Replay, RunInput, Rung,
+    Verdict, assess_campaign, assess_run,
 };
 use crate::store::{RunRow, RunStatus, Store};
 use crate::transcript::{Evidence, EvidenceError, ReplayOutcome};
@@ -70,6 +70,9 @@ pub(crate) fn check(args: &CheckArgs, global: &Global, ui: &mut Ui) -> Result<Ex
     let (instance, arm, tests) = (printable(&row.instance), printable(&row.arm), printable(&row.tests));
     ui.data(format_args!("run {}  {instance}  {arm}  {}  {tests}", short(&store, row.id), printable(&row.model)))?;
     print_ladder(&ladder, ui)?;
+    if row.kind == super::recorded::KIND {
+        ui.data(format_args!("not asked of a recorded agent: {}", NOT_ASKED.join(", ")))?;
+    }
     Ok(exit)
 }
 
@@ -109,12 +112,17 @@ pub(crate) fn read_profile(path: &Path) -> Result<Profile, Failure> {
     })
 }
 
+/// Says whether a run of this kind is one on an instance.
+fn is_of_campaigns(kind: &str) -> bool {
+    kind != REEXECUTION && kind != super::recorded::KIND
+}
+
 /// Finds the runs that a person names.
 pub(crate) fn find_runs(store: &Store, names: &[String]) -> Result<Vec<RunRow>, Failure> {
     if let [all] = names
         && all == "all"
     {
-        return Ok(store.runs()?.into_iter().filter(|row| row.kind != REEXECUTION).collect());
+        return Ok(store.runs()?.into_iter().filter(|row| is_of_campaigns(&row.kind)).collect());
     }
     names.iter().map(|name| find_run(store, name)).collect()
 }

@@ -52,7 +52,7 @@ pub(crate) struct RecordArgs {
     /// What happens to a request whose body holds something like a credential. Bodies are never rewritten.
     #[arg(long, value_enum, default_value_t = SecretsChoice::Warn)]
     secrets: SecretsChoice,
-    /// Leaves volatile text out of the keys of requests: `date`, `tmp-paths`. It is recorded, and lowers the grade.
+    /// Leaves volatile text out of the keys of requests: `date`, `tmp-paths`, `uuids`, `codex`. It is recorded, and lowers the grade.
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = super::recorded::parse_normalise)]
     normalise: Vec<Normalise>,
     /// A further name by which the proxy may be asked, such as host.docker.internal.
@@ -104,7 +104,7 @@ pub(crate) fn record(args: &RecordArgs, global: &Global, ui: &mut Ui) -> Result<
     store.begin_run(&NewRun {
         id: run,
         name: args.name.as_deref().unwrap_or(fallback),
-        kind: "record",
+        kind: super::recorded::KIND,
         instance: fallback,
         arm: "",
         model: "",
@@ -115,6 +115,9 @@ pub(crate) fn record(args: &RecordArgs, global: &Global, ui: &mut Ui) -> Result<
     let id = short(&store, run);
     let proxy = start(listener, store, run, settings)
         .map_err(|error| Failure::new(FailureKind::Environment, format!("the proxy does not start: {error}")))?;
+    if ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"].iter().any(|name| Host::variable(name).is_some()) {
+        ui.warn("servers are asked directly: HTTPS_PROXY and ALL_PROXY are not used");
+    }
     ui.say(format_args!("run {id}  recording at {url}  sampling: {}", args.sampling.rule().word()));
     let ended = match agent {
         Some(agent) => agent.run().map(Some),

@@ -12,6 +12,9 @@ pub(crate) use super::playback::replay;
 use super::replay::transcript_failure;
 use super::{Failure, FailureKind, Host};
 
+/// Kind of their rows.
+pub(crate) const KIND: &str = "record";
+
 /// Reads the header of a recording; nothing for a run of another kind.
 ///
 /// # Errors
@@ -64,7 +67,7 @@ pub(crate) fn salvage(path: &std::path::Path) {
 /// Reads the name of a normaliser.
 pub(crate) fn parse_normalise(text: &str) -> Result<Normalise, String> {
     let found = Normalise::ALL.into_iter().find(|way| way.word() == text);
-    found.ok_or_else(|| "the normalisers are date and tmp-paths".into())
+    found.ok_or_else(|| "the normalisers are date, tmp-paths, uuids and codex".into())
 }
 
 /// Sorts normalisers, each once, so that their order on the command line does not matter.

@@ -61,7 +61,7 @@ pub(crate) struct ReplayArgs {
     /// Leaves the command of a recorded agent its network; its calls come from the store all the same.
     #[arg(long)]
     pub(super) network: bool,
-    /// Leaves volatile text out of the comparison of requests: `date`, `tmp-paths`. It is said, and lowers the grade.
+    /// Leaves volatile text out of the comparison of requests: `date`, `tmp-paths`, `uuids`, `codex`. It is said, and lowers the grade.
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = super::recorded::parse_normalise)]
     pub(super) normalise: Vec<crate::proxy::Normalise>,
     /// Prints the outcome as JSON.
@@ -75,10 +75,18 @@ pub(crate) struct ReplayArgs {
 pub(crate) fn replay(args: &ReplayArgs, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
     let store = open_store(&global.store)?;
     let row = find_run(&store, &args.run)?;
+    if !args.command.is_empty() && row.kind != super::recorded::KIND {
+        let failure = Failure::new(FailureKind::Usage, "a command belongs to a recorded agent; this run is our own");
+        return Err(failure.hint("`runproof replay RUN` without a command"));
+    }
     if row.kind == REEXECUTION {
         return super::reexecute::replay(&store, &row, args.json, ui);
     }
     if let Some(header) = super::recorded::header(&store, row.id)? {
+        if args.tests || args.tree || args.live.is_some() {
+            let failure = Failure::new(FailureKind::Usage, "a recorded agent has no tests, tree or calls of ours");
+            return Err(failure.hint("`runproof replay RUN -- CMD` runs its command again"));
+        }
         return super::recorded::replay(args, &header, store, &row, global, ui);
     }
     let header = read_header(&store, &row)?;

@@ -4,14 +4,13 @@
 //! the bytes as they came are kept beside it. Nothing else is left out: what a request says, its key says.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
-use regex::Regex;
 use serde_json::{Map, Value, json};
 
 use super::api::Api;
 use super::body;
 use super::head::Head;
+use super::normalise::{self, Normalise};
 use crate::canon::{Blake3, json as canonical};
 
 /// Name and version of the canonical form of exchanges, requests and replies.
@@ -33,57 +32,6 @@ const MADE: [&str; 9] = [
 ];
 /// Members that hold whatever a tool wants; nothing in there is an id of ours.
 const FOREIGN: [&str; 2] = ["input", "arguments"];
-
-/// A named and versioned way to leave volatile text out of keys. Each one weakens what an equal replay shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Normalise {
-    /// Dates and times become `<date>`.
-    Date,
-    /// Paths in temp folders become `<tmp>`.
-    TmpPaths,
-}
-
-impl Normalise {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::Date, Self::TmpPaths];
-
-    /// Returns the word of the command line.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Date => "date",
-            Self::TmpPaths => "tmp-paths",
-        }
-    }
-
-    /// Returns name and version, as recorded.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Date => "date/1",
-            Self::TmpPaths => "tmp-paths/1",
-        }
-    }
-
-    fn apply(self, text: &str) -> String {
-        static DATE: LazyLock<Regex> = LazyLock::new(|| {
-            let month = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*";
-            let time = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?";
-            let zone = r"(?: ?(?:Z|UTC|GMT|[+-][0-9]{2}:?[0-9]{2}))?";
-            let day = format!(
-                r"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}|[0-9]{{1,2}}/[0-9]{{1,2}}/[0-9]{{4}}|{month} [0-9]{{1,2}},? [0-9]{{4}}|[0-9]{{1,2}} {month} [0-9]{{4}}"
-            );
-            let week = r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? )?";
-            Regex::new(&format!(r"\b{week}(?:(?:{day})(?:[T ,]+{time}{zone})?|{time}{zone})")).expect("it is constant")
-        });
-        static TMP: LazyLock<Regex> = LazyLock::new(|| {
-            Regex::new(r"(?:/private)?(?:/var/folders/[^/\s]+/[^/\s]+/T|/var/tmp|/tmp)/[A-Za-z0-9._-]+")
-                .expect("it is constant")
-        });
-        match self {
-            Self::Date => DATE.replace_all(text, "<date>").into_owned(),
-            Self::TmpPaths => TMP.replace_all(text, "<tmp>").into_owned(),
-        }
-    }
-}
 
 /// The canonical bytes of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,9 +83,7 @@ fn canonical_body(head: &Head, body: &[u8], normalise: &[Normalise]) -> Option<V
             }
         }
     }
-    if !normalise.is_empty() {
-        rewrite(&mut value, normalise);
-    }
+    normalise::apply(&mut value, normalise);
     Some(value)
 }
 
@@ -176,30 +122,13 @@ impl Ids {
     }
 }
 
-fn rewrite(value: &mut Value, normalise: &[Normalise]) {
-    match value {
-        Value::String(text) => {
-            for way in normalise {
-                *text = way.apply(text);
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| rewrite(item, normalise)),
-        Value::Object(members) => members.values_mut().for_each(|member| rewrite(member, normalise)),
-        _ => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn key(target: &str, body: &str) -> String {
-        key_with(target, body, &[])
-    }
-
-    fn key_with(target: &str, body: &str, normalise: &[Normalise]) -> String {
         let head = Head { method: "POST".into(), target: target.into(), ..Head::default() };
-        String::from_utf8(Key::of(&head, body.as_bytes(), normalise).bytes().to_vec()).unwrap()
+        String::from_utf8(Key::of(&head, body.as_bytes(), &[]).bytes().to_vec()).unwrap()
     }
 
     #[test]
@@ -241,20 +170,5 @@ mod tests {
             )
         };
         assert_eq!(key("/v1/responses", &responses("1")), key("/v1/responses", &responses("2")));
-    }
-
-    #[test]
-    fn named_normalisers_leave_out_dates_and_temp_paths() {
-        let at = "/v1/chat/completions";
-        let body = |text: &str| format!(r#"{{"messages":[{{"role":"user","content":"{text}"}}]}}"#);
-        let both = Normalise::ALL;
-        let one = key_with(at, &body("Today is Wed, 25 Nov 2026 15:01:02 UTC in /tmp/tmpab12/x"), &both);
-        let two = key_with(at, &body("Today is 2026-11-26T00:00:00Z in /tmp/tmpzz99/x"), &both);
-        assert_eq!(one, two);
-        assert!(one.contains("Today is <date> in <tmp>/x"), "{one}");
-        assert_ne!(
-            key_with(at, &body("2026-11-26"), &[Normalise::TmpPaths]),
-            key_with(at, &body("2026-11-27"), &[Normalise::TmpPaths])
-        );
     }
 }

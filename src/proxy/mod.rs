@@ -17,6 +17,7 @@ mod head;
 mod key;
 #[cfg(feature = "live")]
 mod live;
+mod normalise;
 mod recording;
 pub mod sampling;
 mod secret;
@@ -29,9 +30,10 @@ pub use body::{BodyError, decoded};
 pub use exchange::{Exchange, ExchangeError};
 pub use flight::{Wreck, wrecks};
 pub use head::{Aborted, By, Head};
-pub use key::{Key, NORMALISER, Normalise};
+pub use key::{Key, NORMALISER};
 #[cfg(feature = "live")]
 pub use live::*;
+pub use normalise::Normalise;
 pub use recording::{Ending, Header, HeaderError, begin, end, ending, header, is_recording, perform, replay, salvage};
 pub use sampling::Sampling;
 pub use secret::Secrets;

@@ -6,7 +6,8 @@
 use serde_json::{Map, Value, json};
 
 use super::exchange::{Exchange, ExchangeError, sampling_of};
-use super::key::{NORMALISER, Normalise};
+use super::key::NORMALISER;
+use super::normalise::Normalise;
 use super::sampling::Sampling;
 use crate::canon::{RunId, json as canonical};
 use crate::store::{RunEnd, RunStatus, Store, StoreError, StoredEvent};

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::exchange::{Exchange, ExchangeError};
-use super::key::{Key, Normalise};
+use super::head::Head;
+use super::key::Key;
+use super::normalise::Normalise;
 use crate::canon::{Blake3, RunId};
 use crate::store::{Store, StoredEvent};
 use crate::transcript::{Divergence, Kind, REQUEST};
@@ -23,6 +25,10 @@ pub struct Tape {
     /// The key of each exchange.
     keys: BTreeMap<usize, Blake3>,
     given: u32,
+    /// Everything before this position was given.
+    from: usize,
+    /// The exchange that was read last and not given.
+    peeked: Option<(usize, Exchange)>,
 }
 
 /// What a tape has for a request.
@@ -55,7 +61,17 @@ impl Tape {
             *counts.entry(key).or_default() += 1;
             keys.insert(at, key);
         }
-        Ok(Self { run, events, normalise: normalise.to_vec(), left, recorded: counts, keys, given: 0 })
+        Ok(Self {
+            run,
+            events,
+            normalise: normalise.to_vec(),
+            left,
+            recorded: counts,
+            keys,
+            given: 0,
+            from: 0,
+            peeked: None,
+        })
     }
 
     /// Returns what keys leave out.
@@ -73,17 +89,33 @@ impl Tape {
         self.keys.len()
     }
 
-    /// Gives the next exchange that was recorded for this key.
+    /// Gives the next exchange that was recorded for this request.
     ///
     /// # Errors
     /// A store that fails, or holds bytes that are not what their digests say: they are never given.
-    pub fn take(&mut self, store: &Store, key: &Key) -> Result<Found, ExchangeError> {
+    pub fn take(&mut self, store: &Store, head: &Head, body: &[u8]) -> Result<Found, ExchangeError> {
+        // Mostly an agent asks for what comes next, to the byte; only otherwise is there a canonical form to compute.
+        if let Some(at) = self.next() {
+            let exchange = self.read(store, at)?;
+            let encoding = |head: &Head| head.request_headers.get("content-encoding").cloned();
+            let is_same = exchange.head.method == head.method
+                && exchange.head.target == head.target
+                && encoding(&exchange.head) == encoding(head)
+                && exchange.asked() == body
+                && !exchange.is_unseen();
+            if is_same {
+                let digest = self.keys[&at];
+                return Ok(self.give(at, digest, exchange));
+            }
+            self.peeked = Some((at, exchange));
+        }
+        let key = Key::of(head, body, &self.normalise);
         let digest = key.digest();
         let (at, exchange) = loop {
             let Some(at) = self.left.get(&digest).and_then(|queue| queue.front().copied()) else {
-                return Ok(Found::Diverged(Box::new(self.diverged(store, key, digest)?)));
+                return Ok(Found::Diverged(Box::new(self.diverged(store, &key, digest)?)));
             };
-            let exchange = Exchange::of_store(store, self.run, &self.events[at])?;
+            let exchange = self.read(store, at)?;
             if !exchange.is_unseen() {
                 break (at, exchange);
             }
@@ -95,9 +127,30 @@ impl Tape {
             let remark = "the recorded request does not have the key under which it is stored".to_owned();
             return Ok(Found::Diverged(Box::new(Divergence::remark(event.seq, &event.kind, "request", remark))));
         }
-        self.pass(digest);
+        Ok(self.give(at, digest, exchange))
+    }
+
+    /// Returns the first exchange that was not given yet.
+    fn next(&mut self) -> Option<usize> {
+        let is_left = |at: &usize| self.left.get(&self.keys[at]).is_some_and(|queue| queue.contains(at));
+        let found = self.keys.range(self.from..).map(|(at, _)| *at).find(is_left);
+        self.from = found.unwrap_or(usize::MAX);
+        found
+    }
+
+    fn read(&mut self, store: &Store, at: usize) -> Result<Exchange, ExchangeError> {
+        match self.peeked.take() {
+            Some((peeked, exchange)) if peeked == at => Ok(exchange),
+            _ => Exchange::of_store(store, self.run, &self.events[at]),
+        }
+    }
+
+    fn give(&mut self, at: usize, digest: Blake3, exchange: Exchange) -> Found {
+        if let Some(queue) = self.left.get_mut(&digest) {
+            queue.retain(|left| *left != at);
+        }
         self.given += 1;
-        Ok(Found::Exchange(Box::new(exchange), self.events[at].observation.clone()))
+        Found::Exchange(Box::new(exchange), self.events[at].observation.clone())
     }
 
     fn pass(&mut self, digest: Blake3) {

@@ -34,6 +34,11 @@ pub(crate) struct Conversation {
 }
 
 impl Conversation {
+    /// Says whether the body is computed from others of its event: whoever repeats its text repeats theirs too.
+    fn is_derived(&self) -> bool {
+        self.kind == "exchange" && matches!(&*self.slot, "request" | "canonical")
+    }
+
     /// Bodies that grow side by side lie in lanes of their own, so that the new text of each stays contiguous.
     fn lane(&self) -> usize {
         let slot = match &*self.slot {
@@ -138,7 +143,8 @@ impl Writer {
             between = prefix..bytes.len() - suffix;
         }
         let lane = conversation.lane();
-        let mut target = Target { connection, cache, writer: self, run: conversation.run, lane };
+        let is_noted = !conversation.is_derived();
+        let mut target = Target { connection, cache, writer: self, run: conversation.run, lane, is_noted };
         target.add(&mut place, &bytes[between])?;
         tail.extents.into_iter().for_each(|extent| place.push(extent));
         if place.extents.len() > MAX_EXTENTS {
@@ -244,6 +250,8 @@ struct Target<'a> {
     writer: &'a mut Writer,
     run: u32,
     lane: usize,
+    /// Whether its chunks are noted for later look-ups.
+    is_noted: bool,
 }
 
 impl Target<'_> {
@@ -333,7 +341,7 @@ impl Target<'_> {
                 break;
             }
             let extent = self.append_piece(place, &bytes[at..end])?;
-            if start == at && end - start >= MIN_LOOKUP && chunk_hash(&bytes[start..end]) == hash {
+            if self.is_noted && start == at && end - start >= MIN_LOOKUP && chunk_hash(&bytes[start..end]) == hash {
                 let sql = "INSERT OR IGNORE INTO chunk (hash, block, lane, start, length) VALUES (?, ?, ?, ?, ?)";
                 self.connection.prepare_cached(sql)?.execute(params![
                     hash,

@@ -205,7 +205,11 @@ fn what_was_recorded_comes_back_to_the_byte_without_the_server() {
     assert_eq!(upstream.seen().len(), 4);
     verified(&env);
 
-    let proxy = Running::replay(&env, &[]);
+    let shown = env.run(&["show", "last"]).sound();
+    assert!(shown.contains("<user>\n   hi\n<assistant>\n   éhi"), "{shown}");
+    assert!(shown.contains("POST /v1/chat/completions  200  m  seeded"), "{shown}");
+
+    let proxy = Running::replay(&env, &["--pace"]);
     let again = ask(&proxy);
     let bodies = |replies: &[Reply]| replies.iter().map(|r| (r.status, r.body.clone())).collect::<Vec<_>>();
     assert_eq!(bodies(&again), bodies(&first));
@@ -534,4 +538,27 @@ fn two_recorders_share_one_store() {
         let _ = env.run(&["check", name]).sound();
     }
     let _ = env.run(&["diff", "one", "two"]).sound();
+    let three = Running::record(&env, &upstream, &["--name", "three"]);
+    assert_eq!(three.post("/v1/chat/completions", &chat("other")).status, 200);
+    assert_eq!(three.stop().code, 0);
+    let diff = env.run(&["diff", "one", "three"]);
+    assert!(diff.code == 1 && diff.stdout.contains("part at turn 1"), "{diff:?}");
+}
+
+#[test]
+fn named_normalisers_compare_without_what_changes_every_time() {
+    let env = work();
+    let upstream = echo();
+    let text = |id: &str, day: &str| chat(&format!("session {id} in /tmp/tmp{} on {day}", &id[..6]));
+    let proxy = Running::record(&env, &upstream, &[]);
+    let first = text("0190f1c2-0000-7abc-8def-001122334455", "2026-11-25T10:00:00Z");
+    assert_eq!(proxy.post("/v1/chat/completions", &first).status, 200);
+    proxy.stop();
+    let second = text("abcdef01-0000-4abc-8def-001122334455", "Thu, 26 Nov 2026 11:00:00 UTC");
+    for (ways, status) in [("date,tmp-paths,uuids", 200), ("date,uuids", 400)] {
+        let proxy = Running::replay(&env, &["--normalise", ways]);
+        assert_eq!(proxy.post("/v1/chat/completions", &second).status, status, "{ways}");
+        let ended = proxy.stop();
+        assert!(ended.said.contains("compared without") && ended.said.contains("uuids/1"), "{}", ended.said);
+    }
 }

@@ -23,7 +23,7 @@ use super::writer::{self, Job, WriteError, Written};
 use crate::canon::RunId;
 use crate::proxy::body;
 use crate::proxy::flight::Flight;
-use crate::proxy::{Api, Ending, Header, Sampling, Secrets, Service, sampling};
+use crate::proxy::{Api, Ending, Head, Header, Sampling, Secrets, Service, sampling};
 use crate::store::Store;
 use crate::transcript::{Clock, Roots};
 
@@ -88,9 +88,10 @@ pub fn record(
 ) -> std::io::Result<Listening<Box<dyn FnOnce(Ending) -> Recorded + Send>>> {
     let (jobs, waiting) = mpsc::channel();
     let (header, clock) = (settings.header.clone(), settings.clock);
+    let secrets = (settings.scan == Scan::Warn).then(|| settings.secrets.clone());
     let writer = std::thread::Builder::new()
         .name("writer".into())
-        .spawn(move || writer::write(store, run, &header, clock, &waiting))?;
+        .spawn(move || writer::write(store, run, &header, clock, secrets.as_ref(), &waiting))?;
     let last = jobs.clone();
     let flight = Flight::begin(&settings.path, run)?;
     let make = move || Proxy {
@@ -100,14 +101,13 @@ pub fn record(
         flight: RefCell::new(flight),
         running: Cell::new(0),
         refused: RefCell::default(),
-        found: RefCell::default(),
         redirected: Cell::new(0),
     };
     listen::start(listener, make, Proxy::handle, move |proxy| {
-        let (refused, found, redirected) = (proxy.refused.take(), proxy.found.take(), proxy.redirected.get());
+        let (refused, redirected) = (proxy.refused.take(), proxy.redirected.get());
         let finish = move |ending: Ending| {
             let _ = last.send(Job::End(ending));
-            let Written { store, roots, exchanges, failed } = writer.join().expect("the writer does not panic");
+            let Written { store, roots, exchanges, found, failed } = writer.join().expect("the writer does not panic");
             Recorded { store, roots, exchanges, refused, found, redirected, failed }
         };
         Box::new(finish) as Box<dyn FnOnce(Ending) -> Recorded + Send>
@@ -121,7 +121,6 @@ pub(super) struct Proxy {
     pub(super) flight: RefCell<Flight>,
     running: Cell<u32>,
     refused: RefCell<Vec<String>>,
-    found: RefCell<Vec<String>>,
     pub(super) redirected: Cell<u32>,
 }
 
@@ -183,16 +182,13 @@ impl Proxy {
             // What cannot be read is handed on as it is.
             Err(_) => return Ok(None),
         };
-        if let Some(found) = self.settings.secrets.scan(&decoded) {
-            let message = format!("the request to {} holds {found}", taken.head.target);
-            if self.settings.scan == Scan::Refuse {
-                self.refused.borrow_mut().push(message.clone());
-                return Err(Refusal::new(StatusCode::BAD_REQUEST, "secret_in_body", message));
-            }
-            let mut all = self.found.borrow_mut();
-            if !all.contains(&message) {
-                all.push(message);
-            }
+        // Where it only warns, the writer looks while the server is at work.
+        if self.settings.scan == Scan::Refuse
+            && let Some(found) = self.settings.secrets.scan(&decoded)
+        {
+            let message = secret_in(&taken.head, &found);
+            self.refused.borrow_mut().push(message.clone());
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, "secret_in_body", message));
         }
         let api = Api::of(&taken.head.method, &taken.head.target);
         let lacks = match self.settings.header.sampling {
@@ -234,4 +230,9 @@ impl Proxy {
         *request.headers_mut() = headers;
         Some(request)
     }
+}
+
+/// Says where something like a credential is.
+pub(super) fn secret_in(head: &Head, found: &str) -> String {
+    format!("the request to {} holds {found}", head.target)
 }

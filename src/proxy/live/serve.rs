@@ -14,7 +14,7 @@ use super::answer::Refusal;
 use super::intake;
 use super::listen::{self, Allowed, Busy, Listening};
 use super::outlet::{Outlet, broken, drained};
-use crate::proxy::{By, Exchange, ExchangeError, Found, Key, Service, Tape};
+use crate::proxy::{By, Exchange, ExchangeError, Found, Service, Tape};
 use crate::store::Store;
 use crate::transcript::Divergence;
 
@@ -155,8 +155,7 @@ impl State {
         if let Some(error) = &self.damage {
             return Err(damaged(error));
         }
-        let key = Key::of(head, body, self.tape.normalise());
-        match self.tape.take(&self.store, &key) {
+        match self.tape.take(&self.store, head, body) {
             Ok(Found::Exchange(exchange, observation)) => Ok((exchange, observation)),
             Ok(Found::Diverged(divergence)) => {
                 let refusal = diverged(&divergence);

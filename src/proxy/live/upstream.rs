@@ -65,7 +65,9 @@ impl Upstreams {
 }
 
 fn address(service: Service, text: &str) -> Result<Uri, UpstreamError> {
-    let wrong = |reason| UpstreamError { service, address: text.chars().take(200).collect(), reason };
+    // Before the host there may be a password.
+    let shown = text.rsplit('@').next().unwrap_or_default();
+    let wrong = |reason| UpstreamError { service, address: shown.chars().take(200).collect(), reason };
     let text = text.trim();
     let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     let uri: Uri = text.parse().map_err(|_| wrong("it cannot be read"))?;
@@ -116,5 +118,7 @@ mod tests {
         for wrong in ["ftp://x", "http://", "http://a:b@c", "http://x/?q=1", "http://a b"] {
             assert!(Upstreams::new(wrong, "http://x", "http://x").is_err(), "{wrong}");
         }
+        let error = Upstreams::new("http://user:hunter2@host", "http://x", "http://x").unwrap_err().to_string();
+        assert!(!error.contains("hunter2") && error.contains("host"), "{error}");
     }
 }

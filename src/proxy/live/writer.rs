@@ -5,9 +5,10 @@ use std::sync::mpsc::Receiver;
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
+use super::record::secret_in;
 use crate::canon::RunId;
 use crate::proxy::recording;
-use crate::proxy::{Ending, Exchange, Header};
+use crate::proxy::{Ending, Exchange, Header, Secrets};
 use crate::store::{RunEnd, RunStatus, Store};
 use crate::transcript::{Clock, Recorder, Retries, Roots, TranscriptError};
 
@@ -27,14 +28,23 @@ pub(super) struct Written {
     pub(super) store: Store,
     pub(super) roots: Roots,
     pub(super) exchanges: u32,
+    /// Where something like a credential was found, each place once.
+    pub(super) found: Vec<String>,
     /// The first exchange that could not be recorded, or the ending.
     pub(super) failed: Option<WriteError>,
 }
 
 /// Writes until the end, or until nobody is left to send anything.
-pub(super) fn write(mut store: Store, run: RunId, header: &Header, clock: Clock, jobs: &Receiver<Job>) -> Written {
+pub(super) fn write(
+    mut store: Store,
+    run: RunId,
+    header: &Header,
+    clock: Clock,
+    secrets: Option<&Secrets>,
+    jobs: &Receiver<Job>,
+) -> Written {
     let mut recorder = Recorder::new(&mut store, run, clock, Retries::default());
-    let mut exchanges = 0;
+    let (mut exchanges, mut found) = (0, Vec::new());
     let mut failed = recording::begin(&mut recorder, header).err();
     let mut has_ended = false;
     while let Ok(job) = jobs.recv() {
@@ -45,6 +55,8 @@ pub(super) fn write(mut store: Store, run: RunId, header: &Header, clock: Clock,
                 // An agent that has gone away needs no word.
                 let _ = told.send(written.as_ref().map(|_| ()).map_err(ToString::to_string));
                 failed = failed.or(written.err());
+                let text = secrets.and_then(|secrets| secrets.scan(&exchange.asked_decoded()));
+                found.extend(text.map(|text| secret_in(&exchange.head, &text)).filter(|text| !found.contains(text)));
             }
             Job::End(ending) => {
                 let ended = recording::end(&mut recorder, ending);
@@ -65,5 +77,5 @@ pub(super) fn write(mut store: Store, run: RunId, header: &Header, clock: Clock,
     };
     let finished = store.finish_run(run, &end);
     failed = failed.or(finished.err().map(TranscriptError::Store));
-    Written { store, roots, exchanges, failed }
+    Written { store, roots, exchanges, found, failed }
 }

@@ -1,0 +1,160 @@
+//! Named and versioned ways to leave volatile text out of keys. Each one weakens what an equal replay shows.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use regex::{Captures, Regex};
+use serde_json::Value;
+
+/// One way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Normalise {
+    /// Dates and times become `<date>`.
+    Date,
+    /// Paths in temp folders become `<tmp>`.
+    TmpPaths,
+    /// UUIDs are renamed in order of first appearance in the request.
+    Uuids,
+    /// What Codex makes up anew for every run: cache key, metadata, and the ids and times in its tools' output.
+    Codex,
+}
+
+impl Normalise {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Date, Self::TmpPaths, Self::Uuids, Self::Codex];
+
+    /// Returns the word of the command line.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Date => "date",
+            Self::TmpPaths => "tmp-paths",
+            Self::Uuids => "uuids",
+            Self::Codex => "codex",
+        }
+    }
+
+    /// Returns name and version, as recorded.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Date => "date/1",
+            Self::TmpPaths => "tmp-paths/1",
+            Self::Uuids => "uuids/1",
+            Self::Codex => "codex/1",
+        }
+    }
+}
+
+/// Members that Codex fills with ids and times of its own.
+const CODEX: [&str; 4] = ["prompt_cache_key", "client_metadata", "create_time", "turn_id"];
+
+static DATE: LazyLock<Regex> = LazyLock::new(|| {
+    let month = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*";
+    let time = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?";
+    let zone = r"(?: ?(?:Z|UTC|GMT|[+-][0-9]{2}:?[0-9]{2}))?";
+    let day = format!(
+        r"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}|[0-9]{{1,2}}/[0-9]{{1,2}}/[0-9]{{4}}|{month} [0-9]{{1,2}},? [0-9]{{4}}|[0-9]{{1,2}} {month} [0-9]{{4}}"
+    );
+    let week = r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? )?";
+    constant(&format!(r"\b{week}(?:(?:{day})(?:[T ,]+{time}{zone})?|{time}{zone})"))
+});
+static TMP: LazyLock<Regex> =
+    LazyLock::new(|| constant(r"(?:/private)?(?:/var/folders/[^/\s]+/[^/\s]+/T|/var/tmp|/tmp)/[A-Za-z0-9._-]+"));
+static UUID: LazyLock<Regex> =
+    LazyLock::new(|| constant(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"));
+static EXEC: LazyLock<Regex> =
+    LazyLock::new(|| constant(r"(Chunk ID: )[0-9a-f]+|(Wall time: )[0-9]+(?:\.[0-9]+)?( seconds?)"));
+
+fn constant(pattern: &str) -> Regex {
+    Regex::new(pattern).expect("the pattern is constant")
+}
+
+/// Leaves out of a request what the given ways name.
+pub(super) fn apply(value: &mut Value, ways: &[Normalise]) {
+    if !ways.is_empty() {
+        rewrite(value, ways, &mut BTreeMap::new());
+    }
+}
+
+fn rewrite(value: &mut Value, ways: &[Normalise], uuids: &mut BTreeMap<String, usize>) {
+    match value {
+        Value::String(text) => {
+            for way in ways {
+                *text = rewritten(text, *way, uuids);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| rewrite(item, ways, uuids)),
+        Value::Object(members) => {
+            if ways.contains(&Normalise::Codex) {
+                CODEX.iter().for_each(|name| drop(members.remove(*name)));
+            }
+            // In one order, whatever the agent's is: ids are named in the order in which they are met.
+            let mut names: Vec<String> = members.keys().cloned().collect();
+            names.sort();
+            for name in names {
+                if let Some(member) = members.get_mut(&name) {
+                    rewrite(member, ways, uuids);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn rewritten(text: &str, way: Normalise, uuids: &mut BTreeMap<String, usize>) -> String {
+    match way {
+        Normalise::Date => DATE.replace_all(text, "<date>").into_owned(),
+        Normalise::TmpPaths => TMP.replace_all(text, "<tmp>").into_owned(),
+        Normalise::Codex => EXEC.replace_all(text, "$1$2<…>$3").into_owned(),
+        Normalise::Uuids => {
+            let named = |found: &Captures<'_>| {
+                let next = uuids.len();
+                let number = uuids.entry(found[0].to_ascii_lowercase()).or_insert(next);
+                format!("uuid#{number}")
+            };
+            UUID.replace_all(text, named).into_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn with(ways: &[Normalise], mut value: Value) -> Value {
+        apply(&mut value, ways);
+        value
+    }
+
+    #[test]
+    fn dates_and_temp_paths_are_left_out_and_only_where_that_was_asked() {
+        let both = [Normalise::Date, Normalise::TmpPaths];
+        let one = with(&both, json!(["Today is Wed, 25 Nov 2026 15:01:02 UTC in /tmp/tmpab12/x"]));
+        assert_eq!(one, with(&both, json!(["Today is 2026-11-26T00:00:00Z in /tmp/tmpzz99/x"])));
+        assert_eq!(one, json!(["Today is <date> in <tmp>/x"]));
+        assert_eq!(with(&[Normalise::TmpPaths], json!("2026-11-26")), json!("2026-11-26"));
+    }
+
+    #[test]
+    fn uuids_are_renamed_by_first_appearance() {
+        let (a, b) = ("0190f1c2-0000-7abc-8def-001122334455", "ABCDEF01-0000-4abc-8def-001122334455");
+        let of = |x: &str, y: &str| with(&[Normalise::Uuids], json!({"b": format!("{{\"s\":\"{x}\"}}"), "c": [y, x]}));
+        assert_eq!(of(a, b), of(b, a));
+        assert_eq!(of(a, b)["c"], json!(["uuid#1", "uuid#0"]));
+        assert_ne!(of(a, b), of(a, a));
+    }
+
+    #[test]
+    fn what_codex_makes_up_is_left_out() {
+        let of = |id: &str, time: &str| {
+            let output = format!("Chunk ID: {id}\nWall time: {time} seconds\nok");
+            with(
+                &[Normalise::Codex],
+                json!({"prompt_cache_key": id, "input": [{"output": output, "metadata": {"turn_id": id}}]}),
+            )
+        };
+        assert_eq!(of("bc5769", "0.0000"), of("012345", "1.25"));
+        assert!(of("a", "1").to_string().contains("\\nok"));
+    }
+}
