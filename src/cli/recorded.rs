@@ -1,5 +1,6 @@
 //! Runs of recorded agents among the others: telling them apart, and checking them without their command.
 
+#[cfg(feature = "live")]
 use std::collections::BTreeSet;
 
 use crate::canon::RunId;
@@ -71,6 +72,7 @@ pub(crate) fn parse_normalise(text: &str) -> Result<Normalise, String> {
 }
 
 /// Sorts normalisers, each once, so that their order on the command line does not matter.
+#[cfg(feature = "live")]
 pub(crate) fn in_order(given: &[Normalise]) -> Vec<Normalise> {
     given.iter().copied().collect::<BTreeSet<_>>().into_iter().collect()
 }

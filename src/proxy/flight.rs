@@ -8,7 +8,9 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::Read as _;
+#[cfg(any(feature = "live", test))]
+use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -40,6 +42,7 @@ impl Part {
 }
 
 /// The file of one recorder.
+#[cfg(any(feature = "live", test))]
 #[derive(Debug)]
 pub(super) struct Flight {
     file: File,
@@ -48,6 +51,7 @@ pub(super) struct Flight {
     next: u32,
 }
 
+#[cfg(any(feature = "live", test))]
 impl Flight {
     /// Makes and holds the file of a run in `store`.
     ///
@@ -108,6 +112,7 @@ impl Flight {
     }
 }
 
+#[cfg(any(feature = "live", test))]
 impl Drop for Flight {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
@@ -118,6 +123,7 @@ fn prefix(store: &Path) -> String {
     format!("{}-flight-", store.file_name().unwrap_or_default().to_string_lossy())
 }
 
+#[cfg(any(feature = "live", test))]
 fn path(store: &Path, run: RunId) -> PathBuf {
     store.with_file_name(format!("{}{run}", prefix(store)))
 }

@@ -21,6 +21,7 @@ mod normalise;
 mod recording;
 pub mod sampling;
 mod secret;
+#[cfg(any(feature = "live", test))]
 mod splice;
 mod tape;
 pub mod view;

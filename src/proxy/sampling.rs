@@ -6,6 +6,7 @@
 use serde_json::{Value, json};
 
 use super::api::Api;
+#[cfg(any(feature = "live", test))]
 use super::splice;
 use crate::model::Grade;
 
@@ -128,6 +129,7 @@ pub fn word(grade: Grade) -> &'static str {
 }
 
 /// Returns the body with everything set that can be; nothing where there is nothing to set.
+#[cfg(any(feature = "live", test))]
 pub(super) fn enforced(body: &[u8], lacks: &Lacks) -> Option<Vec<u8>> {
     let mut out: Option<Vec<u8>> = None;
     for (path, value) in &lacks.settable {
