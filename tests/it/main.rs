@@ -15,6 +15,7 @@ mod edit;
 mod embedded;
 mod env;
 mod exports;
+mod framing;
 mod gate;
 #[cfg(feature = "live")]
 mod instance;
