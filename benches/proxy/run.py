@@ -292,7 +292,7 @@ def latency(options, report):
                     found.setdefault(system.name, []).extend(system.record("--sse")["firsts"])
                 except (Failed, OSError, subprocess.SubprocessError) as error:
                     print(f"SKIPPED: {system.name}, first byte: {error}", file=sys.stderr)
-    report["first byte"] = {name: statistics.median(firsts) for name, firsts in found.items()}
+    report["first byte"] = {name: statistics.median(firsts) for name, firsts in found.items() if firsts}
 
 
 def table(head, rows):
