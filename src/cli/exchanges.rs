@@ -54,6 +54,7 @@ impl Readable {
         if let Some(aborted) = &head.aborted {
             words.push(format!("broken off by the {} at byte {}", aborted.by.word(), aborted.at));
         }
+        words.extend(head.answered.as_ref().map(|answered| format!("the proxy answered {}", answered.status)));
         words.extend(self.elapsed_us.map(|us| format!("{} ms", us / 1000)));
         printable(&words.join("  "))
     }
@@ -73,6 +74,7 @@ impl Readable {
             "grade": self.exchange.grade(),
             "rewritten": self.exchange.received.is_some(),
             "aborted": head.aborted,
+            "answered": head.answered,
             "elapsed_us": self.elapsed_us,
         })
     }

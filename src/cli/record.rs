@@ -147,10 +147,18 @@ fn report(args: &RecordArgs, id: &str, exit: Option<i32>, recorded: &Recorded, u
     if recorded.redirected > 0 {
         ui.warn(format_args!("{} redirects of a server were not followed", recorded.redirected));
     }
+    if recorded.cut_off > 0 {
+        let (calls, are) = if recorded.cut_off == 1 { ("call", "is") } else { ("calls", "are") };
+        ui.warn(format_args!(
+            "{} {calls} still under way at the end {are} kept as far as they came, marked as broken off by the recorder",
+            recorded.cut_off
+        ));
+    }
     if args.json {
         ui.json(&json!({
             "run": id,
             "exchanges": recorded.exchanges,
+            "cut_off": recorded.cut_off,
             "refused": recorded.refused.len(),
             "exit": exit,
             "raw_root": recorded.roots.raw(),

@@ -39,6 +39,9 @@ pub struct Head {
     /// How the exchange ended before its time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aborted: Option<Aborted>,
+    /// What the proxy itself answered, where the server gave no reply that could be handed on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered: Option<Answered>,
     /// Headers of the reply.
     pub headers: BTreeMap<String, String>,
     /// Method of the request.
@@ -61,6 +64,16 @@ pub struct Aborted {
     pub at: u64,
     /// Who left.
     pub by: By,
+}
+
+/// A reply of the proxy's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answered {
+    /// Its body, JSON in the shape of the service's errors.
+    pub body: String,
+    /// Its status.
+    pub status: u16,
 }
 
 /// The side that ended an exchange early.

@@ -30,7 +30,7 @@ pub use api::{Api, Service};
 pub use body::{BodyError, decoded};
 pub use exchange::{Exchange, ExchangeError};
 pub use flight::{Wreck, wrecks};
-pub use head::{Aborted, By, Head};
+pub use head::{Aborted, Answered, By, Head};
 pub use key::{Key, NORMALISER};
 #[cfg(feature = "live")]
 pub use live::*;

@@ -179,7 +179,9 @@ pub fn salvage(store: &mut Store, run: RunId, exchanges: &[Exchange], clock: Clo
         .collect::<Result<_, _>>()?;
     let mut recorder = Recorder::resume(store, run, clock, Retries::default())?;
     begin(&mut recorder, &header)?;
-    for exchange in recorded.iter().chain(exchanges) {
+    // One that was cut off at a proper end may be in both.
+    let missing = exchanges.iter().filter(|exchange| !recorded.contains(exchange));
+    for exchange in recorded.iter().chain(missing) {
         perform(&mut recorder, &header, exchange, Map::new())?;
     }
     let roots = recorder.roots().clone();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::exchange::{Exchange, ExchangeError};
-use super::head::Head;
+use super::head::{By, Head};
 use super::key::Key;
 use super::normalise::Normalise;
 use crate::canon::{Blake3, RunId};
@@ -159,10 +159,14 @@ impl Tape {
         }
     }
 
-    /// Says what was recorded and not asked for; a reply that the agent never saw need not be.
+    /// Says what was recorded and not asked for; a reply that the agent never saw need not be, nor one that was under
+    /// way when the recording ended.
     pub fn rest(&self, store: &Store) -> Option<Divergence> {
         let is_seen = |at: &usize| {
-            Exchange::of_store(store, self.run, &self.events[*at]).map_or(true, |exchange| !exchange.is_unseen())
+            let exchange = Exchange::of_store(store, self.run, &self.events[*at]);
+            let is_cut =
+                |exchange: &Exchange| exchange.head.aborted.as_ref().is_some_and(|aborted| aborted.by == By::Recorder);
+            exchange.map_or(true, |exchange| !exchange.is_unseen() && !is_cut(&exchange))
         };
         let mut left: Vec<usize> = self.left.values().flatten().copied().filter(is_seen).collect();
         left.sort_unstable();

@@ -180,6 +180,11 @@ fn store_bytes(env: &TestEnv) -> Vec<u8> {
     all
 }
 
+fn store_names(env: &TestEnv) -> Vec<String> {
+    let entries = std::fs::read_dir(env.work().join(".runproof")).expect("a store");
+    entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
+}
+
 fn verified(env: &TestEnv) {
     let _ = env.run(&["store", "verify"]).sound();
 }
@@ -367,8 +372,89 @@ fn servers_that_fail_are_part_of_the_recording() {
     let seen = |replies: &[Reply]| replies.iter().map(|r| (r.status, r.whole)).collect::<Vec<_>>();
     assert_eq!(seen(&again), seen(&first));
     assert_eq!(again[2].body, first[2].body);
+    // The proxy's own replies come back to the byte, too, and the recording still says that the server failed.
+    for at in [1, 5] {
+        assert!(first[at].text().contains("the server"), "{first:?}");
+        assert_eq!(again[at].body, first[at].body);
+    }
     let ended = proxy.stop();
     assert_eq!(ended.code, 0, "{}", ended.said);
+    let log = env.run(&["log", "last"]).sound();
+    assert_eq!(log.lines().filter(|line| line.contains("broken off by the server")).count(), 3, "{log}");
+    assert_eq!(log.lines().filter(|line| line.contains("the proxy answered 502")).count(), 2, "{log}");
+    let check: Value = serde_json::from_str(&env.run(&["check", "last", "--json"]).sound()).expect("JSON");
+    assert!(check.to_string().contains("\"aborted\":3"), "{check}");
+}
+
+#[test]
+fn a_silent_server_is_silent_in_the_same_words_again() {
+    let env = work();
+    let upstream = Stub::start(|_: &Seen| Reaction::json(200, "").framed(Framing::Raw).ending(End::Hang));
+    let proxy = Running::record(&env, &upstream, &["--silence", "1"]);
+    let first = proxy.post("/v1/messages", &chat("x"));
+    assert!(first.status == 504 && first.text().contains("nothing came from the server for 1 seconds"), "{first:?}");
+    proxy.stop();
+    let proxy = Running::replay(&env, &[]);
+    let again = proxy.post("/v1/messages", &chat("x"));
+    assert_eq!((again.status, &again.body), (504, &first.body));
+    assert_eq!(proxy.stop().code, 0);
+}
+
+/// Takes as long as exchanges may still run after the end was called.
+#[test]
+fn calls_under_way_at_the_end_are_kept_as_far_as_they_came() {
+    let env = work();
+    let upstream = Stub::start(|seen: &Seen| match seen.json()["messages"][0]["content"].as_str() {
+        Some("stream") => {
+            let mut reaction = Reaction::stream("data: {\"choices\":[]}\n\n").ending(End::Hang);
+            reaction.headers.push(("content-type", "text/event-stream".into()));
+            reaction
+        }
+        Some("half") => Reaction::json(200, "{\"half\":").framed(Framing::WrongLength(90)).ending(End::Hang),
+        Some("nothing") => Reaction::json(200, "").framed(Framing::Raw).ending(End::Hang),
+        _ => Reaction::json(200, "{}"),
+    });
+    let proxy = Running::record(&env, &upstream, &[]);
+    assert_eq!(proxy.post("/v1/chat/completions", &chat("whole")).status, 200);
+    let cases = [("stream", 22), ("half", 8), ("nothing", 0)];
+    let held: Vec<TcpStream> = cases
+        .iter()
+        .map(|(case, _)| {
+            let body = chat(case).to_string();
+            let mut stream = proxy.connect();
+            let length = body.len();
+            write!(
+                stream,
+                "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{body}"
+            )
+            .expect("sent");
+            stream
+        })
+        .collect();
+    while upstream.seen().len() < 4 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let ended = proxy.stop();
+    drop(held);
+    assert_eq!(ended.code, 0, "{}", ended.said);
+    assert!(
+        ended.said.contains("4 calls recorded") && ended.said.contains("3 calls still under way"),
+        "{}",
+        ended.said
+    );
+    verified(&env);
+    let log = env.run(&["log", "last"]).sound();
+    for (case, at) in cases {
+        assert!(log.contains(&format!("broken off by the recorder at byte {at}")), "{case}: {log}");
+    }
+    assert!(!store_names(&env).iter().any(|name| name.contains("flight")));
+    // A replay may ask for them, and need not.
+    let proxy = Running::replay(&env, &[]);
+    assert_eq!(proxy.post("/v1/chat/completions", &chat("whole")).status, 200);
+    assert!(!proxy.post("/v1/chat/completions", &chat("stream")).whole);
+    assert_eq!(proxy.post("/v1/chat/completions", &chat("half")).status, 502);
+    let ended = proxy.stop();
+    assert!(ended.code == 0 && ended.said.contains("3 of 4 calls, equal"), "{}", ended.said);
 }
 
 #[test]

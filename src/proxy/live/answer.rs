@@ -34,15 +34,21 @@ impl Refusal {
         value.to_string().into_bytes()
     }
 
-    /// Returns the whole reply. It tells clients not to try again: the same request would meet the same answer.
+    /// Returns the whole reply.
     pub(super) fn response(&self, service: Service) -> Response<Outlet> {
-        let mut response = Response::new(Outlet::whole(self.body(service)));
-        *response.status_mut() = self.status;
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
+        let mut response = own(self.status, self.body(service));
         if self.status == StatusCode::UPGRADE_REQUIRED {
             response.headers_mut().insert("upgrade", HeaderValue::from_static("HTTP/1.1"));
         }
         response
     }
+}
+
+/// Returns a reply of the proxy's own. It tells clients not to try again: the same request would meet the same answer.
+pub(super) fn own(status: StatusCode, body: Vec<u8>) -> Response<Outlet> {
+    let mut response = Response::new(Outlet::whole(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
+    response
 }

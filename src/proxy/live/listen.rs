@@ -26,8 +26,8 @@ const HEADERS: usize = 128;
 const HEAD_TIME: Duration = Duration::from_secs(15);
 /// Connections at the same time; further ones wait.
 const CONNECTIONS: usize = 512;
-/// How long exchanges may still run after the end was called.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long exchanges may still run after the end was called: longer than a stream that has said its end may stay open.
+const GRACE: Duration = Duration::from_secs(6);
 /// How often that is looked at.
 const PAUSE: Duration = Duration::from_millis(5);
 

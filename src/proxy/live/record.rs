@@ -72,6 +72,8 @@ pub struct Recorded {
     pub found: Vec<String>,
     /// Replies that redirected elsewhere, and were not followed.
     pub redirected: u32,
+    /// Exchanges that were still under way at the end, kept as far as they came.
+    pub cut_off: u32,
     /// The first thing that could not be written.
     pub failed: Option<WriteError>,
 }
@@ -102,13 +104,17 @@ pub fn record(
         running: Cell::new(0),
         refused: RefCell::default(),
         redirected: Cell::new(0),
+        cut_off: Cell::new(0),
     };
     listen::start(listener, make, Proxy::handle, move |proxy| {
-        let (refused, redirected) = (proxy.refused.take(), proxy.redirected.get());
+        let (refused, redirected, cut_off) = (proxy.refused.take(), proxy.redirected.get(), proxy.cut_off.get());
+        let flight = Rc::into_inner(proxy).map(|proxy| proxy.flight);
         let finish = move |ending: Ending| {
             let _ = last.send(Job::End(ending));
             let Written { store, roots, exchanges, found, failed } = writer.join().expect("the writer does not panic");
-            Recorded { store, roots, exchanges, refused, found, redirected, failed }
+            // What was still under way is durable only now.
+            drop(flight);
+            Recorded { store, roots, exchanges, refused, found, redirected, cut_off, failed }
         };
         Box::new(finish) as Box<dyn FnOnce(Ending) -> Recorded + Send>
     })
@@ -122,6 +128,7 @@ pub(super) struct Proxy {
     running: Cell<u32>,
     refused: RefCell<Vec<String>>,
     pub(super) redirected: Cell<u32>,
+    pub(super) cut_off: Cell<u32>,
 }
 
 impl Busy for Proxy {

@@ -17,7 +17,7 @@ use super::record::Proxy;
 use super::tail::Tail;
 use super::writer::Job;
 use crate::proxy::body::LARGEST;
-use crate::proxy::{Aborted, By, Exchange, Service};
+use crate::proxy::{Aborted, Answered, By, Exchange, Service};
 
 /// Headers that are about one connection, not about the exchange (RFC 9110 §7.6.1).
 const HOP: [&str; 9] = [
@@ -34,9 +34,12 @@ const HOP: [&str; 9] = [
 /// How long a stream may stay open after it said that it is over.
 const AFTER_END: Duration = Duration::from_secs(5);
 
-/// An exchange under way.
-struct Under {
+/// An exchange under way. One that is dropped before it was kept is recorded as broken off by the recorder.
+struct Under<'p> {
+    proxy: &'p Proxy,
     exchange: Exchange,
+    /// Whether the writer has it.
+    is_kept: bool,
     started_us: u64,
     /// Its number among those under way.
     number: u32,
@@ -70,7 +73,15 @@ impl Proxy {
             return;
         };
         let number = self.flight.borrow_mut().takes_off(&exchange);
-        let mut under = Under { exchange, started_us: self.now(), number, chunks: Vec::new(), last_ms: 0 };
+        let mut under = Under {
+            proxy: self,
+            exchange,
+            is_kept: false,
+            started_us: self.now(),
+            number,
+            chunks: Vec::new(),
+            last_ms: 0,
+        };
         let asked = tokio::select! {
             asked = timeout(self.settings.silence, self.client.request(request)) => asked,
             // The agent has gone before anything came.
@@ -115,7 +126,7 @@ impl Proxy {
     /// Reads a reply to its end, records it, and hands it on.
     async fn whole(
         &self,
-        mut under: Under,
+        mut under: Under<'_>,
         mut body: Incoming,
         (status, headers): (StatusCode, HeaderMap),
         service: Service,
@@ -180,7 +191,7 @@ impl Proxy {
     /// Hands the pieces of a reply on as they come, but for its end.
     async fn stream(
         &self,
-        mut under: Under,
+        mut under: Under<'_>,
         mut body: Incoming,
         (status, mut headers): (StatusCode, HeaderMap),
         reply: oneshot::Sender<Response<Outlet>>,
@@ -253,7 +264,7 @@ impl Proxy {
     /// Records an exchange that the proxy itself answers, because nobody else did, and answers it.
     async fn answer(
         &self,
-        mut under: Under,
+        mut under: Under<'_>,
         refusal: Refusal,
         service: Service,
         reply: oneshot::Sender<Response<Outlet>>,
@@ -261,6 +272,8 @@ impl Proxy {
         if under.exchange.head.aborted.is_none() {
             under.exchange.head.aborted = Some(Aborted { at: 0, by: By::Server });
         }
+        let body = String::from_utf8_lossy(&refusal.body(service)).into_owned();
+        under.exchange.head.answered = Some(Answered { status: refusal.status.as_u16(), body });
         let response = match self.keep(under).await {
             Ok(()) => refusal.response(service),
             Err(reason) => unrecorded(&reason).response(service),
@@ -269,21 +282,12 @@ impl Proxy {
     }
 
     /// Has an exchange written, and waits until it is durable.
-    async fn keep(&self, under: Under) -> Result<(), String> {
-        let mut observation = Map::new();
-        observation.insert("started_us".into(), under.started_us.into());
-        observation.insert("elapsed_us".into(), self.now().saturating_sub(under.started_us).into());
-        if !under.chunks.is_empty() {
-            observation.insert("chunks".into(), json!(under.chunks));
-        }
-        let (told, written) = oneshot::channel();
-        let number = under.number;
-        let job = Job::Exchange(Box::new(under.exchange), observation, told);
-        let kept = match self.jobs.send(job) {
-            Ok(()) => written.await.unwrap_or_else(|_| Err("the recording has ended".to_owned())),
-            Err(_) => Err("the recording has ended".to_owned()),
+    async fn keep(&self, mut under: Under<'_>) -> Result<(), String> {
+        let kept = match under.give() {
+            Some(written) => written.await.unwrap_or_else(|_| Err("the recording has ended".to_owned())),
+            None => Err("the recording has ended".to_owned()),
         };
-        self.flight.borrow_mut().lands(number);
+        self.flight.borrow_mut().lands(under.number);
         kept
     }
 
@@ -296,9 +300,35 @@ impl Proxy {
     }
 }
 
-impl Under {
+impl Under<'_> {
     fn abort(&mut self, by: By, at: u64) {
         self.exchange.head.aborted = Some(Aborted { at, by });
+    }
+
+    /// Gives the exchange to the writer; nothing if that has gone.
+    fn give(&mut self) -> Option<oneshot::Receiver<Result<(), String>>> {
+        let mut observation = Map::new();
+        observation.insert("started_us".into(), self.started_us.into());
+        observation.insert("elapsed_us".into(), self.proxy.now().saturating_sub(self.started_us).into());
+        if !self.chunks.is_empty() {
+            observation.insert("chunks".into(), json!(self.chunks));
+        }
+        let (told, written) = oneshot::channel();
+        self.is_kept = true;
+        let exchange = Box::new(std::mem::take(&mut self.exchange));
+        self.proxy.jobs.send(Job::Exchange(exchange, observation, told)).ok().map(|()| written)
+    }
+}
+
+impl Drop for Under<'_> {
+    /// The recording ends while the exchange is under way: what came so far is kept, and says so.
+    fn drop(&mut self) {
+        if !self.is_kept {
+            self.abort(By::Recorder, self.exchange.reply.len() as u64);
+            self.proxy.cut_off.set(self.proxy.cut_off.get() + 1);
+            // The writer is told before its end is; nobody waits for its answer.
+            let _ = self.give();
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use serde_json::Value;
 
-use super::answer::Refusal;
+use super::answer::{Refusal, own};
 use super::intake;
 use super::listen::{self, Allowed, Busy, Listening};
 use super::outlet::{Outlet, broken, drained};
@@ -108,9 +108,13 @@ impl Proxy {
     fn reply(&self, exchange: Exchange, observation: &str, service: Service) -> Response<Outlet> {
         let Exchange { head, reply, .. } = exchange;
         let aborted = head.aborted.as_ref().map(|aborted| aborted.by);
-        if aborted == Some(By::Server) && !head.streams() {
-            // What the proxy itself answered then; its words are no part of the recording.
-            let message = "the server gave no whole reply when this was recorded";
+        if let Some(answered) = head.answered {
+            let status = StatusCode::from_u16(answered.status).unwrap_or(StatusCode::BAD_GATEWAY);
+            return own(status, answered.body.into_bytes());
+        }
+        if matches!(aborted, Some(By::Server | By::Recorder)) && !head.streams() {
+            // The agent got nothing then that could be given again.
+            let message = "no whole reply came when this was recorded";
             return Refusal::new(StatusCode::BAD_GATEWAY, "no_upstream", message).response(service);
         }
         let status = StatusCode::from_u16(head.status).unwrap_or(StatusCode::OK);
