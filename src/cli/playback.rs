@@ -61,7 +61,8 @@ pub(crate) fn replay(
     let listener = listen(args.listen.unwrap_or(([127, 0, 0, 1], 0).into()))?;
     let address = listener.local_addr().map_err(|error| Failure::new(FailureKind::Environment, error))?;
     let url = format!("http://{}", reachable(address));
-    let settings = Replaying { store, tape, allowed: allowed(&args.allow_host), pace: args.pace };
+    let settings =
+        Replaying { store, tape, allowed: allowed(&args.allow_host), sampling: header.sampling, pace: args.pace };
     let served = proxy::serve(listener, settings)
         .map_err(|error| Failure::new(FailureKind::Environment, format!("the proxy does not start: {error}")))?;
     ui.say(format_args!("run {id}  replaying at {url}"));

@@ -139,7 +139,7 @@ pub(crate) fn record(args: &RecordArgs, global: &Global, ui: &mut Ui) -> Result<
 
 fn report(args: &RecordArgs, id: &str, exit: Option<i32>, recorded: &Recorded, ui: &mut Ui) -> Result<Exit, Failure> {
     for found in &recorded.found {
-        ui.warn(format_args!("{found}; it is recorded as it is (--secrets refuse keeps such calls out)"));
+        ui.warn(format_args!("{found}; it is recorded as it is (--secrets refuse keeps such requests out)"));
     }
     for refused in &recorded.refused {
         ui.warn(format_args!("refused: {refused}"));

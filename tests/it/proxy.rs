@@ -329,8 +329,53 @@ fn sampling_is_set_refused_or_left_as_it_is_asked() {
             let not = u64::from(rule == "observe");
             assert_eq!(graded["figures"]["not_reexecutable"], not, "{check}");
         } else {
-            assert!(reply.text().contains("temperature is not 0"), "{}", reply.text());
+            assert!(reply.text().contains("temperature is not 0, it has no seed"), "{}", reply.text());
         }
+    }
+}
+
+#[test]
+fn what_was_refused_for_how_it_samples_is_refused_again_in_the_same_words() {
+    let env = work();
+    let upstream = echo();
+    let hot = json!({"model": "m", "temperature": 0.7, "messages": [{"role": "user", "content": "try"}]});
+    let ask = |proxy: &Running| -> Vec<(u16, Vec<u8>)> {
+        let packed = "POST /v1/chat/completions HTTP/1.1\r\ncontent-encoding: gzip";
+        [
+            proxy.post("/v1/chat/completions", &hot),
+            proxy.ask(packed, b"no gzip"),
+            proxy.post("/v1/chat/completions", &chat("try")),
+        ]
+        .into_iter()
+        .map(|reply| (reply.status, reply.body))
+        .collect()
+    };
+    let proxy = Running::record(&env, &upstream, &["--sampling", "require", "--seed", "7"]);
+    let first = ask(&proxy);
+    assert_eq!(first.iter().map(|reply| reply.0).collect::<Vec<_>>(), [400, 400, 200]);
+    assert_eq!(proxy.stop().code, 0);
+    assert_eq!(upstream.seen().len(), 1);
+    let proxy = Running::replay(&env, &[]);
+    assert_eq!(ask(&proxy), first);
+    let ended = proxy.stop();
+    assert!(ended.code == 0 && ended.said.contains("1 of 1 calls, equal"), "{}", ended.said);
+}
+
+#[test]
+fn a_reply_that_repeats_a_credential_is_said() {
+    let key = format!("sk-{}", "a1b2".repeat(8));
+    for rule in ["warn", "refuse"] {
+        let env = work();
+        let echoed = key.clone();
+        let upstream = Stub::start(move |_: &Seen| {
+            Reaction::json(401, json!({"error": {"message": format!("no such key: {echoed}")}}).to_string())
+        });
+        let proxy = Running::record(&env, &upstream, &["--secrets", rule]);
+        let request = format!("GET /v1/models HTTP/1.1\r\nauthorization: Bearer {key}");
+        assert_eq!(proxy.ask(&request, b"").status, 401);
+        let said = proxy.stop().said;
+        assert!(said.contains("the reply to /v1/models holds something like a key"), "{rule}: {said}");
+        assert!(!said.contains(&key) && !said.contains("the request to"), "{rule}: {said}");
     }
 }
 

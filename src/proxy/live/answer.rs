@@ -5,7 +5,7 @@ use hyper::{Response, StatusCode};
 use serde_json::json;
 
 use super::outlet::Outlet;
-use crate::proxy::Service;
+use crate::proxy::{Api, Head, Service, decoded, sampling};
 
 /// An error on its way to an agent.
 #[derive(Debug, Clone)]
@@ -19,6 +19,33 @@ pub(super) struct Refusal {
 impl Refusal {
     pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into() }
+    }
+
+    /// Refuses a call that is not as greedy and seeded as its API allows. A replay refuses it in the same words, so they
+    /// depend on nothing but the call.
+    pub(super) fn of_sampling(head: &Head, body: &[u8]) -> Option<Self> {
+        let api = Api::of(&head.method, &head.target);
+        let refuse = |words: &str| {
+            let message = format!("the call is not greedy and seeded: {words}");
+            Some(Self::new(StatusCode::BAD_REQUEST, "sampling", message))
+        };
+        let encoding = head.request_headers.get("content-encoding").map_or("", String::as_str);
+        let decoded = match decoded(body, encoding) {
+            Ok(decoded) => decoded,
+            Err(error) if api.samples() => return refuse(&error.to_string()),
+            Err(_) => return None,
+        };
+        let mut lacks = sampling::lacks(api, &decoded, 0);
+        if lacks.nothing() {
+            return None;
+        }
+        let count = lacks.settable.len();
+        // Any seed would do.
+        lacks.settable.retain(|(path, _)| !path.ends_with("seed"));
+        let words = Some(lacks.words()).filter(|words| !words.is_empty());
+        let unseeded = (lacks.settable.len() < count).then(|| "it has no seed".to_owned());
+        let words: Vec<String> = words.into_iter().chain(unseeded).collect();
+        refuse(&words.join(", "))
     }
 
     /// Returns the body that clients of the service show.

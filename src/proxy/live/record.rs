@@ -90,10 +90,10 @@ pub fn record(
 ) -> std::io::Result<Listening<Box<dyn FnOnce(Ending) -> Recorded + Send>>> {
     let (jobs, waiting) = mpsc::channel();
     let (header, clock) = (settings.header.clone(), settings.clock);
-    let secrets = (settings.scan == Scan::Warn).then(|| settings.secrets.clone());
+    let (secrets, scan) = (settings.secrets.clone(), settings.scan);
     let writer = std::thread::Builder::new()
         .name("writer".into())
-        .spawn(move || writer::write(store, run, &header, clock, secrets.as_ref(), &waiting))?;
+        .spawn(move || writer::write(store, run, &header, clock, (&secrets, scan), &waiting))?;
     let last = jobs.clone();
     let flight = Flight::begin(&settings.path, run)?;
     let make = move || Proxy {
@@ -180,11 +180,22 @@ impl Proxy {
 
     /// Says what goes to the server in the body's place, if anything.
     pub(super) fn outgoing(&self, taken: &Taken) -> Result<Option<Vec<u8>>, Refusal> {
+        if self.settings.header.sampling == Sampling::Require
+            && let Some(refusal) = Refusal::of_sampling(&taken.head, &taken.body)
+        {
+            self.refused.borrow_mut().push(refusal.message.clone());
+            return Err(refusal);
+        }
         let encoding = taken.head.request_headers.get("content-encoding").map_or("", String::as_str);
         let decoded = match body::decoded(&taken.body, encoding) {
             Ok(decoded) => decoded,
             Err(error @ body::BodyError::TooLarge) => {
                 return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", error.to_string()));
+            }
+            Err(error) if self.settings.scan == Scan::Refuse => {
+                let message = format!("the request to {} cannot be looked through: {error}", taken.head.target);
+                self.refused.borrow_mut().push(message.clone());
+                return Err(Refusal::new(StatusCode::BAD_REQUEST, "unreadable_body", message));
             }
             // What cannot be read is handed on as it is.
             Err(_) => return Ok(None),
@@ -197,20 +208,11 @@ impl Proxy {
             self.refused.borrow_mut().push(message.clone());
             return Err(Refusal::new(StatusCode::BAD_REQUEST, "secret_in_body", message));
         }
-        let api = Api::of(&taken.head.method, &taken.head.target);
-        let lacks = match self.settings.header.sampling {
-            Sampling::Observe => return Ok(None),
-            Sampling::Enforce | Sampling::Require => sampling::lacks(api, &decoded, self.settings.seed),
-        };
-        if self.settings.header.sampling == Sampling::Enforce {
-            return Ok(sampling::enforced(&decoded, &lacks));
-        }
-        if lacks.nothing() {
+        if self.settings.header.sampling != Sampling::Enforce {
             return Ok(None);
         }
-        let message = format!("the call is not greedy and seeded: {}", lacks.words());
-        self.refused.borrow_mut().push(message.clone());
-        Err(Refusal::new(StatusCode::BAD_REQUEST, "sampling", message))
+        let lacks = sampling::lacks(Api::of(&taken.head.method, &taken.head.target), &decoded, self.settings.seed);
+        Ok(sampling::enforced(&decoded, &lacks))
     }
 
     pub(super) fn request(

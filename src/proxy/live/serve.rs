@@ -14,7 +14,7 @@ use super::answer::{Refusal, own};
 use super::intake;
 use super::listen::{self, Allowed, Busy, Listening};
 use super::outlet::{Outlet, broken, drained};
-use crate::proxy::{By, Exchange, ExchangeError, Found, Service, Tape};
+use crate::proxy::{By, Exchange, ExchangeError, Found, Sampling, Service, Tape};
 use crate::store::Store;
 use crate::transcript::Divergence;
 
@@ -29,6 +29,8 @@ pub struct Replaying {
     pub tape: Tape,
     /// Names by which it may be asked.
     pub allowed: Allowed,
+    /// What happened to calls that were not greedy and seeded: those that were refused are refused again.
+    pub sampling: Sampling,
     /// Whether streams come as slowly as they were recorded.
     pub pace: bool,
 }
@@ -53,7 +55,13 @@ pub fn serve(listener: TcpListener, settings: Replaying) -> std::io::Result<List
     let make = move || Proxy {
         allowed: settings.allowed,
         pace: settings.pace,
-        state: RefCell::new(State { store: settings.store, tape: settings.tape, divergence: None, damage: None }),
+        state: RefCell::new(State {
+            store: settings.store,
+            tape: settings.tape,
+            sampling: settings.sampling,
+            divergence: None,
+            damage: None,
+        }),
     };
     listen::start(listener, make, Proxy::handle, |proxy| {
         let mut state = proxy.state.borrow_mut();
@@ -83,6 +91,7 @@ impl Busy for Proxy {
 struct State {
     store: Store,
     tape: Tape,
+    sampling: Sampling,
     divergence: Option<Divergence>,
     damage: Option<ExchangeError>,
 }
@@ -158,6 +167,11 @@ impl State {
         };
         if let Some(error) = &self.damage {
             return Err(damaged(error));
+        }
+        if self.sampling == Sampling::Require
+            && let Some(refusal) = Refusal::of_sampling(head, body)
+        {
+            return Err(refusal);
         }
         match self.tape.take(&self.store, head, body) {
             Ok(Found::Exchange(exchange, observation)) => Ok((exchange, observation)),

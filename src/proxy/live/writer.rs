@@ -5,10 +5,10 @@ use std::sync::mpsc::Receiver;
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
-use super::record::secret_in;
+use super::record::{Scan, secret_in};
 use crate::canon::RunId;
 use crate::proxy::recording;
-use crate::proxy::{Ending, Exchange, Header, Secrets};
+use crate::proxy::{Ending, Exchange, Header, Secrets, decoded};
 use crate::store::{RunEnd, RunStatus, Store};
 use crate::transcript::{Clock, Recorder, Retries, Roots, TranscriptError};
 
@@ -34,13 +34,14 @@ pub(super) struct Written {
     pub(super) failed: Option<WriteError>,
 }
 
-/// Writes until the end, or until nobody is left to send anything.
+/// Writes until the end, or until nobody is left to send anything. Looks for credentials in replies, and in requests
+/// unless that was done before they went out.
 pub(super) fn write(
     mut store: Store,
     run: RunId,
     header: &Header,
     clock: Clock,
-    secrets: Option<&Secrets>,
+    (secrets, scan): (&Secrets, Scan),
     jobs: &Receiver<Job>,
 ) -> Written {
     let mut recorder = Recorder::new(&mut store, run, clock, Retries::default());
@@ -55,8 +56,14 @@ pub(super) fn write(
                 // An agent that has gone away needs no word.
                 let _ = told.send(written.as_ref().map(|_| ()).map_err(ToString::to_string));
                 failed = failed.or(written.err());
-                let text = secrets.and_then(|secrets| secrets.scan(&exchange.asked_decoded()));
-                found.extend(text.map(|text| secret_in(&exchange.head, &text)).filter(|text| !found.contains(text)));
+                let asked = (scan == Scan::Warn).then(|| secrets.scan(&exchange.asked_decoded())).flatten();
+                let asked = asked.map(|text| secret_in(&exchange.head, &text));
+                found.extend(asked.filter(|text| !found.contains(text)));
+                // An error may repeat a header that is kept nowhere else.
+                let reply = decoded(&exchange.reply, exchange.head.header("content-encoding"));
+                let reply = secrets.scan(reply.as_deref().unwrap_or(&exchange.reply));
+                let reply = reply.map(|text| format!("the reply to {} holds {text}", exchange.head.target));
+                found.extend(reply.filter(|text| !found.contains(text)));
             }
             Job::End(ending) => {
                 let ended = recording::end(&mut recorder, ending);
