@@ -226,6 +226,30 @@ fn what_was_recorded_comes_back_to_the_byte_without_the_server() {
 }
 
 #[test]
+fn old_clients_and_questions_for_a_length_are_answered_alike() {
+    let env = work();
+    let upstream = Stub::start(|seen: &Seen| {
+        let body = if seen.method == "HEAD" { "" } else { "{}" };
+        let framing = if seen.method == "HEAD" { Framing::WrongLength(1234) } else { Framing::Length };
+        Reaction::json(200, body).framed(framing)
+    });
+    let ask = |proxy: &Running| {
+        let length = proxy.ask("HEAD /v1/models HTTP/1.1", b"");
+        assert!(length.status == 200 && length.headers.contains("content-length: 1234"), "{length:?}");
+        // HTTP/1.0 knows no host.
+        let old = Reply::read(&proxy.raw(b"GET /v1/models HTTP/1.0\r\n\r\n"));
+        assert_eq!((old.status, old.text()), (200, "{}".to_owned()));
+    };
+    let proxy = Running::record(&env, &upstream, &[]);
+    ask(&proxy);
+    assert_eq!(proxy.stop().code, 0);
+    let proxy = Running::replay(&env, &[]);
+    ask(&proxy);
+    let ended = proxy.stop();
+    assert!(ended.code == 0 && ended.said.contains("2 of 2 calls, equal"), "{}", ended.said);
+}
+
+#[test]
 fn a_changed_message_is_refused_and_named_however_late_it_is() {
     let env = work();
     let upstream = echo();
@@ -509,12 +533,17 @@ fn what_is_no_request_for_this_proxy_gets_an_error_and_no_place_in_the_recording
     let proxy = Running::record(&env, &upstream, &[]);
     let host = format!("host: 127.0.0.1:{}\r\n", proxy.port);
     let many = "x-a: 1\r\n".repeat(500);
-    let cases: [(&str, String, u16); 8] = [
+    let cases: [(&str, String, u16); 9] = [
         ("no HTTP", "\x16\x03\x01\0\0\r\n\r\n".into(), 400),
         ("a header bomb", format!("GET / HTTP/1.1\r\n{host}{many}\r\n"), 431),
         ("a long header", format!("GET / HTTP/1.1\r\n{host}x-a: {}\r\n\r\n", "y".repeat(200_000)), 431),
         ("another host", "GET /v1/models HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n".into(), 421),
-        ("no host", "GET /v1/models HTTP/1.0\r\n\r\n".into(), 421),
+        ("no host", "GET /v1/models HTTP/1.1\r\nconnection: close\r\n\r\n".into(), 421),
+        (
+            "somebody's page",
+            format!("POST /api/pull HTTP/1.1\r\n{host}origin: https://evil.example\r\nconnection: close\r\n\r\n"),
+            403,
+        ),
         (
             "a forward proxy",
             "GET http://api.openai.com/v1/models HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".into(),

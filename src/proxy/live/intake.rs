@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONTENT_LENGTH, HOST, UPGRADE};
+use hyper::header::{CONTENT_LENGTH, HOST, ORIGIN, UPGRADE};
 use hyper::http::request::Parts;
-use hyper::{Method, StatusCode};
+use hyper::{Method, StatusCode, Version};
 
 use super::answer::Refusal;
+use super::listen::{Allowed, Peer};
 use crate::proxy::body::LARGEST;
 use crate::proxy::{Head, Service};
 
@@ -26,17 +27,26 @@ pub(super) struct Taken {
 }
 
 /// Refuses what is no request for a reverse proxy on this machine.
-pub(super) fn check(parts: &Parts, is_allowed: impl Fn(&str) -> bool) -> Result<(), Refusal> {
+pub(super) fn check(parts: &Parts, allowed: &Allowed) -> Result<(), Refusal> {
     if parts.method == Method::CONNECT || parts.uri.authority().is_some() {
         let message = "this is a reverse proxy: set the base URL of the client, not its HTTP proxy";
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "not_a_forward_proxy", message));
     }
     // A page in a browser can send requests here, but not choose this header (DNS rebinding).
     let host = parts.headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !is_allowed(host) {
+    // HTTP/1.0 needs none (RFC 9112 §3.2), and no browser speaks it.
+    let is_local = || parts.extensions.get::<Peer>().is_some_and(|Peer(peer)| peer.ip().to_canonical().is_loopback());
+    let needs_none = parts.version == Version::HTTP_10 && !parts.headers.contains_key(HOST) && is_local();
+    if !needs_none && !allowed.is_allowed(host) {
         let host: String = host.chars().take(100).collect();
         let message = format!("the host {host:?} is not this proxy; allow it with --allow-host");
         return Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, "wrong_host", message));
+    }
+    let origin = parts.headers.get(ORIGIN).map(|value| value.to_str().unwrap_or_default());
+    if let Some(origin) = origin.filter(|origin| !allowed.is_origin_allowed(origin)) {
+        let origin: String = origin.chars().take(100).collect();
+        let message = format!("pages of {origin:?} may not ask; allow their host with --allow-host");
+        return Err(Refusal::new(StatusCode::FORBIDDEN, "wrong_origin", message));
     }
     if parts.headers.contains_key(UPGRADE) {
         let message = "WebSockets are not recorded; the client falls back to HTTP, or has an option for it";

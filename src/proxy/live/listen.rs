@@ -35,19 +35,43 @@ const PAUSE: Duration = Duration::from_millis(5);
 #[derive(Debug, Clone, Default)]
 pub struct Allowed(pub BTreeSet<String>);
 
+/// The other side of a connection, among the extensions of each of its requests.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) SocketAddr);
+
 impl Allowed {
     /// Says whether a `Host` header names this proxy: an address, `localhost`, or a name that was allowed. Nobody can
     /// make somebody's browser send such a name for a page of his own.
     pub fn is_allowed(&self, host: &str) -> bool {
-        let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            Some((name, port)) => (name, port),
-            None => host.split_once(':').unwrap_or((host, "")),
-        };
-        let port = port.strip_prefix(':').unwrap_or(port);
-        let name = name.to_ascii_lowercase();
-        port.chars().all(|c| c.is_ascii_digit())
-            && (name == "localhost" || name.parse::<IpAddr>().is_ok() || self.0.contains(&name))
+        name_of(host)
+            .is_some_and(|name| name == "localhost" || name.parse::<IpAddr>().is_ok() || self.0.contains(&name))
     }
+
+    /// Says whether requests may come from pages of an `Origin`: of this machine, or of a name that was allowed. Any
+    /// page in a browser can send requests to an address of this machine. What is no page of the web may ask: it has to
+    /// be installed first.
+    pub fn is_origin_allowed(&self, origin: &str) -> bool {
+        let Some((scheme, host)) = origin.split_once("://") else { return false };
+        if !["http", "https"].iter().any(|web| scheme.eq_ignore_ascii_case(web)) {
+            return true;
+        }
+        name_of(host).is_some_and(|name| {
+            name == "localhost"
+                || name.ends_with(".localhost")
+                || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+                || self.0.contains(&name)
+        })
+    }
+}
+
+/// Returns the name or address of `host[:port]`, in lower case.
+fn name_of(host: &str) -> Option<String> {
+    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((name, port)) => (name, port),
+        None => host.split_once(':').unwrap_or((host, "")),
+    };
+    let port = port.strip_prefix(':').unwrap_or(port);
+    port.chars().all(|c| c.is_ascii_digit()).then(|| name.to_ascii_lowercase())
 }
 
 /// A running proxy.
@@ -134,8 +158,8 @@ async fn accept<S, F>(
 {
     loop {
         let Ok(permit) = Arc::clone(permits).acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(_) => {
                 // Out of file descriptors, mostly: others end meanwhile.
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -145,7 +169,8 @@ async fn accept<S, F>(
         stream.set_nodelay(true).ok();
         let state = Rc::clone(&state);
         tokio::task::spawn_local(async move {
-            let service = service_fn(move |request| {
+            let service = service_fn(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(Peer(peer));
                 let reply = handle(Rc::clone(&state), request);
                 async move { Ok::<_, Infallible>(reply.await) }
             });
@@ -179,6 +204,25 @@ mod tests {
         }
         for host in ["", "evil.example", "localhost.evil.example:80", "127.0.0.1.evil.example", "localhost:x", "[::1"] {
             assert!(!allowed.is_allowed(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn only_pages_of_this_machine_and_of_allowed_names_may_ask() {
+        let allowed = Allowed(BTreeSet::from(["ui.example".to_owned()]));
+        for origin in [
+            "http://localhost:3000",
+            "https://127.0.0.1",
+            "http://[::1]:9",
+            "http://UI.example:8",
+            "vscode-webview://a",
+        ] {
+            assert!(allowed.is_origin_allowed(origin), "{origin}");
+        }
+        for origin in
+            ["", "null", "https://evil.example", "http://localhost.evil.example", "http://10.0.0.7", "HTTP://e"]
+        {
+            assert!(!allowed.is_origin_allowed(origin), "{origin}");
         }
     }
 }

@@ -109,6 +109,12 @@ impl Proxy {
         for (name, value) in &parts.headers {
             under.exchange.head.keep_reply(name.as_str(), value.as_bytes());
         }
+        if under.exchange.head.method == "HEAD"
+            && let Some(length) = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok())
+        {
+            // Here it says how long the body of a GET would be, and is no framing.
+            under.exchange.head.headers.insert(CONTENT_LENGTH.as_str().into(), length.to_owned());
+        }
         self.flight.borrow_mut().head(number, &under.exchange.head);
         let mut headers = forwarded(&parts.headers);
         if parts.status.is_redirection() {

@@ -100,7 +100,7 @@ impl Proxy {
     async fn handle(self: Rc<Self>, request: Request<Incoming>) -> Response<Outlet> {
         let (parts, body) = request.into_parts();
         let service = Service::of(parts.uri.path(), parts.headers.contains_key("anthropic-version")).0;
-        if let Err(refusal) = intake::check(&parts, |host| self.allowed.is_allowed(host)) {
+        if let Err(refusal) = intake::check(&parts, &self.allowed) {
             return refusal.response(service);
         }
         let taken = match intake::take(parts, body).await {
