@@ -52,7 +52,7 @@ pub struct Head {
     pub service: String,
     /// Status of the reply; 0 where none came.
     pub status: u16,
-    /// Path and query of the request, without parameters that look like secrets.
+    /// Path and query of the request, without the values of parameters that look like secrets.
     pub target: String,
 }
 
@@ -126,15 +126,24 @@ impl Head {
         keep(&REPLY, &mut self.headers, name, value);
     }
 
-    /// Sets the target, leaving out of its query what looks like a secret.
+    /// Sets the target; of what looks like a secret in its query only the name is kept.
     pub fn set_target(&mut self, path: &str, query: Option<&str>) {
         self.target = path.to_owned();
-        let kept: Vec<&str> =
-            query.unwrap_or_default().split('&').filter(|part| !part.is_empty() && !secret::parameter(part)).collect();
+        let name = |part: &str| part.split('=').next().unwrap_or_default().to_owned();
+        let part =
+            |part: &str| if secret::parameter(part) { format!("{}=<secret>", name(part)) } else { part.to_owned() };
+        let parts = query.unwrap_or_default().split('&').filter(|part| !part.is_empty());
+        let kept: Vec<String> = parts.map(part).collect();
         if !kept.is_empty() {
             self.target.push('?');
             self.target.push_str(&kept.join("&"));
         }
+    }
+
+    /// Drops headers of the request that hold the value of a secret variable.
+    #[cfg(feature = "live")]
+    pub(super) fn forget(&mut self, secrets: &secret::Secrets) {
+        self.request_headers.retain(|_, value| !secrets.holds(value));
     }
 
     /// Returns a header of the reply.
@@ -176,7 +185,7 @@ mod tests {
         head.set_target("/v1/models", Some("limit=2&key=abc&api_key=x&X-Amz-Signature=1&after=m"));
         assert_eq!(head.request_headers.len(), 1);
         assert!(head.headers.is_empty());
-        assert_eq!(head.target, "/v1/models?limit=2&after=m");
+        assert_eq!(head.target, "/v1/models?limit=2&key=<secret>&api_key=<secret>&X-Amz-Signature=<secret>&after=m");
         assert_eq!(Head::from_bytes(&head.to_bytes().unwrap()).unwrap(), head);
     }
 }

@@ -1,4 +1,5 @@
-//! The canonical request that an exchange is found by: method, target and canonical body.
+//! The canonical request that an exchange is found by: server, method, target, the features that a header asks for, and
+//! canonical body.
 //!
 //! Ids of tool calls, which servers draw at random and agents echo, are renamed in order of first appearance, here only;
 //! the bytes as they came are kept beside it. Nothing else is left out: what a request says, its key says.
@@ -17,7 +18,7 @@ use crate::canon::{Blake3, json as canonical};
 pub const NORMALISER: &str = "exchange/1";
 
 /// Members whose value names a tool call or an item that the server made.
-const REFERENCES: [&str; 4] = ["tool_call_id", "tool_use_id", "call_id", "previous_response_id"];
+const REFERENCES: [&str; 3] = ["tool_call_id", "tool_use_id", "call_id"];
 /// Kinds of objects whose own `id` the server made.
 const MADE: [&str; 9] = [
     "tool_use",
@@ -30,6 +31,8 @@ const MADE: [&str; 9] = [
     "reasoning",
     "message",
 ];
+/// Headers that change what a server does with the same body.
+const FEATURES: [&str; 3] = ["anthropic-beta", "anthropic-version", "openai-beta"];
 /// Members that hold whatever a tool wants; nothing in there is an id of ours.
 const FOREIGN: [&str; 2] = ["input", "arguments"];
 
@@ -43,6 +46,10 @@ impl Key {
         let mut members = Map::new();
         members.insert("method".into(), head.method.as_str().into());
         members.insert("target".into(), head.target.as_str().into());
+        if !head.service.is_empty() {
+            members.insert("service".into(), head.service.as_str().into());
+        }
+        members.extend(features(head).map(|(name, value)| (name.to_owned(), value.into())));
         let encoding = head.request_headers.get("content-encoding").map_or("", String::as_str);
         let body = body::decoded(raw, encoding).ok();
         if !raw.is_empty() {
@@ -67,6 +74,11 @@ impl Key {
     }
 }
 
+/// Returns the headers that ask for features, with their values.
+pub(super) fn features(head: &Head) -> impl Iterator<Item = (&'static str, &str)> {
+    FEATURES.into_iter().filter_map(|name| Some((name, head.request_headers.get(name)?.as_str())))
+}
+
 /// Returns a JSON body in the form that is compared; nothing if it is no JSON, or has no exact canonical form.
 fn canonical_body(head: &Head, body: &[u8], normalise: &[Normalise]) -> Option<Value> {
     let mut value: Value = serde_json::from_slice(body).ok()?;
@@ -74,11 +86,10 @@ fn canonical_body(head: &Head, body: &[u8], normalise: &[Normalise]) -> Option<V
     if Api::of(&head.method, &head.target) != Api::Other {
         let mut ids = Ids::default();
         if let Some(members) = value.as_object_mut() {
-            for part in ["messages", "input", "previous_response_id"] {
-                match members.get_mut(part) {
-                    Some(Value::String(id)) if part == "previous_response_id" => *id = ids.name(id),
-                    Some(list @ Value::Array(_)) => ids.rename(list, part),
-                    _ => {}
+            // An earlier response is not renamed: a replay hands its id out again, and two conversations may go on at once.
+            for part in ["messages", "input"] {
+                if let Some(list @ Value::Array(_)) = members.get_mut(part) {
+                    ids.rename(list, part);
                 }
             }
         }
@@ -166,7 +177,7 @@ mod tests {
 
         let responses = |id: &str| {
             format!(
-                r#"{{"input":[{{"type":"function_call","id":"fc_{id}","call_id":"call_{id}","name":"f","arguments":"{{}}"}},{{"type":"function_call_output","call_id":"call_{id}","output":"o"}}],"previous_response_id":"resp_{id}"}}"#
+                r#"{{"input":[{{"type":"function_call","id":"fc_{id}","call_id":"call_{id}","name":"f","arguments":"{{}}"}},{{"type":"function_call_output","call_id":"call_{id}","output":"o"}}],"previous_response_id":"resp"}}"#
             )
         };
         assert_eq!(key("/v1/responses", &responses("1")), key("/v1/responses", &responses("2")));

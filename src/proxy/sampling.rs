@@ -32,11 +32,11 @@ impl Sampling {
     }
 }
 
-/// Models of Anthropic that still take a temperature; newer ones refuse it.
+/// Models of Anthropic that still take a temperature; newer ones, from Opus 4.7 on, refuse it.
 const WITH_TEMPERATURE: [&str; 6] =
-    ["claude-2", "claude-3", "claude-haiku-4", "claude-sonnet-4", "claude-opus-4-0", "claude-opus-4-1"];
+    ["claude-2", "claude-3", "claude-instant", "claude-haiku-4", "claude-sonnet-4", "claude-opus-4"];
 /// How models of OpenAI begin that refuse a temperature.
-const REASONING: [&str; 4] = ["o1", "o3", "o4", "gpt-5"];
+const REASONING: [&str; 5] = ["o1", "o3", "o4", "gpt-5", "codex-mini"];
 
 /// What a call would need to be greedy and seeded.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -68,13 +68,21 @@ pub fn lacks(api: Api, body: &[u8], seed: u32) -> Lacks {
         return lacks;
     }
     let Ok(body @ Value::Object(_)) = serde_json::from_slice::<Value>(body) else {
+        // Whatever it asks for, nobody can say that it is greedy.
+        lacks.impossible = Some("its body cannot be read");
         return lacks;
     };
-    let group = if matches!(api, Api::OllamaChat | Api::OllamaGenerate) { body.get("options") } else { Some(&body) };
+    let is_ollama = matches!(api, Api::OllamaChat | Api::OllamaGenerate);
+    let group = if is_ollama { body.get("options") } else { Some(&body) };
+    if is_ollama && group.is_some_and(|options| !options.is_object() && !options.is_null()) {
+        lacks.impossible = Some("its options are no object");
+        return lacks;
+    }
     let member = |name: &str| group.and_then(|group| group.get(name)).filter(|value| !value.is_null());
     let is_zero = member("temperature").and_then(Value::as_f64) == Some(0.0);
-    let is_seeded = member("seed").is_some_and(|seed| seed.is_u64() || seed.as_i64().is_some_and(|seed| seed >= 0));
-    if member("n").and_then(Value::as_u64).is_some_and(|n| n > 1) {
+    // For Ollama a negative one means any.
+    let is_seeded = member("seed").and_then(Value::as_i64).is_some_and(|seed| seed >= 0 || !is_ollama);
+    if member("n").and_then(Value::as_f64).is_some_and(|n| n > 1.0) {
         lacks.impossible = Some("it asks for several answers at once");
         return lacks;
     }
@@ -88,11 +96,13 @@ pub fn lacks(api: Api, body: &[u8], seed: u32) -> Lacks {
             if is_zero || is_top {
             } else if !takes_temperature(&body) {
                 lacks.impossible = Some("the model takes no temperature");
+            } else if member("top_p").is_some() {
+                lacks.impossible = Some("it sets top_p, beside which newer models take no temperature");
             } else {
                 lacks.settable.push(("temperature", json!(0)));
             }
         }
-        _ if is_reasoning(&body) => lacks.impossible = Some("the model takes no temperature"),
+        _ if is_reasoning(&body) && !is_zero => lacks.impossible = Some("the model takes no temperature"),
         _ => {
             if !is_zero {
                 lacks.settable.push(("temperature", json!(0)));
@@ -138,19 +148,40 @@ pub(super) fn enforced(body: &[u8], lacks: &Lacks) -> Option<Vec<u8>> {
     out
 }
 
+fn model(body: &Value) -> &str {
+    body.get("model").and_then(Value::as_str).unwrap_or_default()
+}
+
 fn takes_temperature(body: &Value) -> bool {
-    let model = body.get("model").and_then(Value::as_str).unwrap_or_default();
     let thinks = body.pointer("/thinking/type").is_some_and(|kind| kind != "disabled");
-    let known = !model.starts_with("claude") || WITH_TEMPERATURE.iter().any(|start| model.starts_with(start));
-    !thinks && (known || body.get("temperature").is_some_and(Value::is_number))
+    !thinks && claude(model(body)).is_none_or(|name| is_with_temperature(&name))
+}
+
+/// Returns the name of a model of Anthropic without what others put before it (`us.anthropic.`, `anthropic/`).
+fn claude(model: &str) -> Option<String> {
+    model.find("claude").map(|at| model[at..].replace(['.', '@', ':'], "-"))
+}
+
+fn is_with_temperature(name: &str) -> bool {
+    let rest = |start: &&str| name.strip_prefix(*start).filter(|rest| rest.is_empty() || rest.starts_with('-'));
+    let Some(rest) = WITH_TEMPERATURE.iter().find_map(rest) else { return false };
+    // `-7` is a version, `-20250514` a date.
+    let minor = rest[rest.len().min(1)..].split('-').next().filter(|part| part.len() <= 2);
+    !(name.starts_with("claude-opus")
+        && minor.and_then(|minor| minor.parse::<u8>().ok()).is_some_and(|minor| minor >= 7))
 }
 
 fn is_reasoning(body: &Value) -> bool {
-    let model = body.get("model").and_then(Value::as_str).unwrap_or_default();
-    let model = model.rsplit('/').next().unwrap_or_default();
-    REASONING
-        .iter()
-        .any(|start| model.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.'])))
+    let name = model(body);
+    if let Some(name) = claude(name) {
+        return !is_with_temperature(&name);
+    }
+    let name = name.rsplit('/').next().unwrap_or_default();
+    let name = name.strip_prefix("ft:").unwrap_or(name);
+    let begins = |start: &&str| {
+        name.strip_prefix(*start).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.', ':']))
+    };
+    name.contains("-search-preview") || !name.starts_with("gpt-5-chat") && REASONING.iter().any(|start| begins(&start))
 }
 
 #[cfg(test)]
@@ -178,6 +209,11 @@ mod tests {
             set(Api::OllamaChat, r#"{"options":{"num_ctx":8}}"#),
             r#"{"options":{"num_ctx":8,"temperature":0,"seed":42}}"#
         );
+        for model in ["claude-opus-4-20250514", "claude-opus-4-6", "claude-opus-4-5-20251101", "claude-3-5-haiku"] {
+            let body = format!(r#"{{"model":"{model}"}}"#);
+            assert_eq!(set(Api::Messages, &body), format!(r#"{{"model":"{model}","temperature":0}}"#));
+        }
+        assert_eq!(set(Api::Chat, r#"{"temperature":0,"seed":-5}"#), r#"{"temperature":0,"seed":-5}"#);
         assert_eq!(set(Api::Responses, r#"{"model":"m"}"#), r#"{"model":"m","temperature":0}"#);
         assert_eq!(
             set(Api::Messages, r#"{"model":"claude-haiku-4-5-20251001"}"#),
@@ -193,6 +229,14 @@ mod tests {
             (Api::Messages, r#"{"model":"claude-opus-4-7"}"#),
             (Api::Messages, r#"{"model":"claude-sonnet-4-5","thinking":{"type":"enabled"}}"#),
             (Api::Chat, r#"{"model":"m","n":3,"temperature":0,"seed":1}"#),
+            (Api::Chat, r#"{"model":"m","n":2.0,"temperature":0,"seed":1}"#),
+            (Api::Chat, r#"{"model":"m","temperature":1,"messages":"\udc80"}"#),
+            (Api::Chat, r#"{"model":"m","temperature":NaN}"#),
+            (Api::Chat, r#"{"model":"ft:o4-mini-x"}"#),
+            (Api::Chat, r#"{"model":"anthropic/claude-opus-4.7"}"#),
+            (Api::Messages, r#"{"model":"us.anthropic.claude-opus-4-7","temperature":1}"#),
+            (Api::Messages, r#"{"model":"claude-sonnet-4-5","top_p":0.9}"#),
+            (Api::OllamaChat, r#"{"options":[1]}"#),
         ] {
             assert_eq!(set(api, body), body);
             assert_eq!(grade(api, body.as_bytes()), Some(Grade::NotReexecutable), "{body}");

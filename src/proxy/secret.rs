@@ -2,8 +2,48 @@
 
 use std::ops::Range;
 
-/// Parts of a parameter's name that make it a secret.
-const NAMES: [&str; 9] = ["key", "token", "secret", "sig", "auth", "pass", "cred", "code", "session"];
+/// Words of a parameter's name that make it a secret.
+const WORDS: [&str; 22] = [
+    "accesskey",
+    "accesstoken",
+    "apikey",
+    "auth",
+    "authorization",
+    "authtoken",
+    "bearer",
+    "clientsecret",
+    "credential",
+    "credentials",
+    "idtoken",
+    "jwt",
+    "pass",
+    "passwd",
+    "password",
+    "pwd",
+    "refreshtoken",
+    "secret",
+    "sessionid",
+    "sessiontoken",
+    "sig",
+    "signature",
+];
+/// Last words that do so alone or behind one of the next ones: a page's token is none.
+const LAST: [&str; 4] = ["key", "token", "code", "session"];
+const BEFORE_LAST: [&str; 13] = [
+    "access",
+    "api",
+    "auth",
+    "bearer",
+    "client",
+    "csrf",
+    "id",
+    "private",
+    "refresh",
+    "secret",
+    "security",
+    "session",
+    "subscription",
+];
 /// How known kinds of keys begin, and how many characters of a key follow at least.
 const SHAPES: [(&str, usize); 12] = [
     ("sk-", 20),
@@ -27,8 +67,15 @@ const PEM: &str = "PRIVATE KEY-----";
 /// Says whether one `name=value` of a query looks like a secret.
 pub(super) fn parameter(part: &str) -> bool {
     let (name, value) = part.split_once('=').unwrap_or((part, ""));
+    // Nobody writes such a name with escapes who does not mean to hide it.
     let name = name.to_ascii_lowercase();
-    NAMES.iter().any(|mark| name.contains(mark)) || shaped(value)
+    let words: Vec<&str> = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let is_last = match words.as_slice() {
+        [only] => LAST.contains(only),
+        [.., before, last] => LAST.contains(last) && BEFORE_LAST.contains(before),
+        [] => false,
+    };
+    is_last || name.contains('%') || words.iter().any(|word| WORDS.contains(word)) || shaped(value)
 }
 
 /// Says whether a text holds something of the shape of a key.
@@ -109,10 +156,15 @@ impl Secrets {
         Self { values: values.into_iter().filter(|value| value.len() >= SHORTEST).collect() }
     }
 
+    /// Says whether a text holds one of the values.
+    pub(super) fn holds(&self, text: &str) -> bool {
+        self.values.iter().any(|value| text.contains(value.as_str()))
+    }
+
     /// Says what was found, never the value itself.
     pub fn scan(&self, body: &[u8]) -> Option<String> {
         let text = String::from_utf8_lossy(body);
-        if self.values.iter().any(|value| text.contains(value.as_str())) {
+        if self.holds(&text) {
             return Some("the value of a secret variable of the environment".into());
         }
         find(&text).map(|start| format!("something like a key ({start}…)"))
@@ -122,6 +174,20 @@ impl Secrets {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parameters_are_secrets_by_whole_words() {
+        for secret in
+            ["key=1", "api_key=1", "apiKey=1", "X-Amz-Security-Token=1", "X-Amz-Signature=1", "ke%79=1", "pwd=1"]
+        {
+            assert!(parameter(secret), "{secret}");
+        }
+        for harmless in
+            ["keyword=a", "author=a", "page_token=a", "language_code=de", "design=1", "sort_key=a", "limit=2"]
+        {
+            assert!(!parameter(harmless), "{harmless}");
+        }
+    }
 
     #[test]
     fn keys_are_found_and_words_are_not() {

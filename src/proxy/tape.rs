@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::exchange::{Exchange, ExchangeError};
 use super::head::{By, Head};
-use super::key::Key;
+use super::key::{self, Key};
 use super::normalise::Normalise;
 use crate::canon::{Blake3, RunId};
 use crate::store::{Store, StoredEvent};
@@ -100,6 +100,8 @@ impl Tape {
             let encoding = |head: &Head| head.request_headers.get("content-encoding").cloned();
             let is_same = exchange.head.method == head.method
                 && exchange.head.target == head.target
+                && exchange.head.service == head.service
+                && key::features(&exchange.head).eq(key::features(head))
                 && encoding(&exchange.head) == encoding(head)
                 && exchange.asked() == body
                 && !exchange.is_unseen();

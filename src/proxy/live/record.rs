@@ -160,10 +160,11 @@ impl Proxy {
         if let Err(refusal) = intake::check(&parts, &self.settings.allowed) {
             return refusal.response(service);
         }
-        let taken = match intake::take(parts, body).await {
+        let mut taken = match intake::take(parts, body).await {
             Ok(taken) => taken,
             Err((service, refusal)) => return refusal.response(service),
         };
+        taken.head.forget(&self.settings.secrets);
         let (reply, replied) = oneshot::channel();
         let running = Running::new(&self);
         // A task of its own: when the agent leaves, hyper drops this future, and what came so far is recorded still.

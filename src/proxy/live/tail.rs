@@ -15,6 +15,12 @@ const LINES: [&[u8]; 9] = [
 /// What ends a stream of lines; within a text of the model its quotes are escaped.
 const DONE: [&[u8]; 2] = [b"\"done\":true", b"\"done\": true"];
 
+/// Says whether a line is an object that says so itself: arguments of a tool may have a member of that name.
+fn is_done(line: &[u8]) -> bool {
+    let value: serde_json::Value = serde_json::from_slice(line).unwrap_or_default();
+    value.get("done").and_then(serde_json::Value::as_bool).unwrap_or_default()
+}
+
 /// Finds the end in a stream that grows.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
@@ -30,7 +36,7 @@ impl Tail {
             let end = rest.iter().position(|byte| *byte == b'\n');
             let line = &rest[..end.unwrap_or(rest.len())];
             let is_end = match is_lines {
-                true => DONE.iter().any(|mark| line.windows(mark.len()).any(|part| part == *mark)),
+                true => DONE.iter().any(|mark| line.windows(mark.len()).any(|part| part == *mark)) && is_done(line),
                 false => LINES.iter().any(|start| line.starts_with(start)),
             };
             if is_end {
@@ -61,6 +67,7 @@ mod tests {
         assert_eq!(found("data: 1\r\n\r\nevent: message_stop\r\ndata: {}\r\n\r\n", false), Some(11));
         assert_eq!(found("data: \"event: message_stop\"\n\n", false), None);
         assert_eq!(found("{\"a\":\"\\\"done\\\":true\",\"done\":false}\n", true), None);
+        assert_eq!(found("{\"message\":{\"arguments\":{\"done\":true}},\"done\":false}\n", true), None);
         assert_eq!(found("{\"done\":false}\n{\"x\":1,\"done\":true}\n", true), Some(15));
     }
 }

@@ -65,8 +65,8 @@ impl Upstreams {
 }
 
 fn address(service: Service, text: &str) -> Result<Uri, UpstreamError> {
-    // Before the host there may be a password.
-    let shown = text.rsplit('@').next().unwrap_or_default();
+    // Before the host there may be a password, behind the path a key.
+    let shown = text.split(['?', '#']).next().unwrap_or_default().rsplit('@').next().unwrap_or_default();
     let wrong = |reason| UpstreamError { service, address: shown.chars().take(200).collect(), reason };
     let text = text.trim();
     let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
@@ -120,5 +120,7 @@ mod tests {
         }
         let error = Upstreams::new("http://user:hunter2@host", "http://x", "http://x").unwrap_err().to_string();
         assert!(!error.contains("hunter2") && error.contains("host"), "{error}");
+        let error = Upstreams::new("http://host/v1?api_key=hunter2", "http://x", "http://x").unwrap_err().to_string();
+        assert!(!error.contains("hunter2") && error.contains("host/v1"), "{error}");
     }
 }
