@@ -35,7 +35,7 @@ impl Readable {
         let exchange = Exchange::of_store(store, run, event).map_err(exchange_failure)?;
         let observation: Value = serde_json::from_str(&event.observation).unwrap_or_default();
         let (asked, reply) = (exchange.conversation(), exchange.turn());
-        Ok(Self { exchange, asked, reply, elapsed_us: observation["elapsed_us"].as_u64() })
+        Ok(Self { exchange, asked, reply, elapsed_us: crate::proxy::times(&observation).map(|(_, took)| took) })
     }
 
     /// Returns what it is in one line.

@@ -109,7 +109,8 @@ fn event_line(event: &StoredEvent) -> String {
         .map(|body| format!("{} {}", body.slot, body.size))
         .collect();
     let observation: Value = serde_json::from_str(&event.observation).unwrap_or_default();
-    let elapsed = observation["elapsed_us"].as_u64().map_or_else(String::new, |us| format!("{} ms", us / 1000));
+    let took = observation["elapsed_us"].as_u64().or_else(|| crate::proxy::times(&observation).map(|(_, took)| took));
+    let elapsed = took.map_or_else(String::new, |us| format!("{} ms", us / 1000));
     let data: Value = serde_json::from_slice(&event.data).unwrap_or_default();
     let said: Vec<String> = ["id", "gate", "attempt", "accepted", "passed", "codes", "outcome", "exit", "message"]
         .iter()

@@ -35,7 +35,8 @@ pub(crate) fn replay(
             failure.hint("`runproof replay RUN -- CMD`, or --listen ADDR; `runproof check RUN` needs no command")
         );
     }
-    let outside = Host::variable(OUTSIDE).filter(|outside| Some(outside) != namespace().as_ref());
+    // Only loopback may be here, whatever the variable says.
+    let outside = Host::variable(OUTSIDE).filter(|outside| Some(outside) != namespace().as_ref() && has_only_loopback());
     let isolation = match (args.command.is_empty(), args.network, outside) {
         (_, _, Some(_)) => {
             crate::gate::shim::raise_loopback().map_err(|error| {
@@ -194,6 +195,14 @@ fn in_namespace() -> Result<String, Failure> {
         }
     }
     Ok(reason)
+}
+
+/// Says whether this network namespace has no other interface than loopback.
+fn has_only_loopback() -> bool {
+    let table = std::fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
+    // Two lines of headings, then one for each interface.
+    let mut names = table.lines().skip(2).filter_map(|line| line.split(':').next()).map(str::trim).peekable();
+    names.peek().is_some() && names.all(|name| name == "lo")
 }
 
 /// Names the network namespace of this process.

@@ -28,7 +28,7 @@ pub mod view;
 
 pub use api::{Api, Service};
 pub use body::{BodyError, decoded};
-pub use exchange::{Exchange, ExchangeError};
+pub use exchange::{Exchange, ExchangeError, times};
 pub use flight::{Wreck, wrecks};
 pub use head::{Aborted, Answered, By, Head};
 pub use key::{Key, NORMALISER};

@@ -132,6 +132,10 @@ impl Transcript for Recorder<'_> {
             observation.insert("elapsed_us".into(), json!((self.clock.now_us)().saturating_sub(started)));
             match outcome {
                 Ok(Done { sent, raw, parts, observation: more }) => {
+                    // What an exchange took was measured where it happened.
+                    if ask.kind == Kind::Exchange {
+                        observation.clear();
+                    }
                     observation.extend(more);
                     let reply = match (ask.normaliser.apply)(sent.as_deref().unwrap_or_default(), &raw) {
                         Ok(reply) => reply,

@@ -163,7 +163,10 @@ impl Tape {
 /// The own data of a performed event.
 pub(super) fn performed_data(ask: &Ask<'_>) -> Map<String, Value> {
     let mut data = Map::new();
-    data.insert("normaliser".into(), json!(ask.normaliser.name));
+    // The header of a recording names it once for all its exchanges.
+    if ask.kind != Kind::Exchange {
+        data.insert("normaliser".into(), json!(ask.normaliser.name));
+    }
     data
 }
 

@@ -62,13 +62,12 @@ impl Step {
     fn of(store: &Store, run: &RunRow, event: &StoredEvent) -> Result<Self, ExchangeError> {
         // Observations are outside every digest: what is not there or not a number counts as nothing.
         let observed: Value = serde_json::from_str(&event.observation).unwrap_or_default();
-        let number = |name: &str| observed.get(name).and_then(Value::as_u64);
-        let elapsed_us = number("elapsed_us").unwrap_or_default();
+        let (after_us, elapsed_us) = super::times(&observed).unwrap_or_default();
         let first = observed.pointer("/chunks/1").and_then(Value::as_u64);
         Ok(Self {
             seq: event.seq,
             exchange: Exchange::of_store(store, run.id, event)?,
-            started_us: number("started_us").unwrap_or(run.started_ms.saturating_mul(1000)),
+            started_us: run.started_ms.saturating_mul(1000).saturating_add(after_us),
             elapsed_us,
             first_us: first.map(|ms| ms.saturating_mul(1000).min(elapsed_us)),
         })

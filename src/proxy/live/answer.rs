@@ -71,11 +71,14 @@ impl Refusal {
     }
 }
 
-/// Returns a reply of the proxy's own. It tells clients not to try again: the same request would meet the same answer.
+/// Returns a reply of the proxy's own. It tells clients not to try again where the same request would meet the same
+/// answer; what a server fails in may go well the next time.
 pub(super) fn own(status: StatusCode, body: Vec<u8>) -> Response<Outlet> {
     let mut response = Response::new(Outlet::whole(body));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
+    if !matches!(status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT) {
+        response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
+    }
     response
 }

@@ -89,6 +89,7 @@ pub fn record(
     settings: Recording,
 ) -> std::io::Result<Listening<Box<dyn FnOnce(Ending) -> Recorded + Send>>> {
     let (jobs, waiting) = mpsc::channel();
+    let begun_us = store.run(run).ok().flatten().map_or(0, |row| row.started_ms.saturating_mul(1000));
     let (header, clock) = (settings.header.clone(), settings.clock);
     let (secrets, scan) = (settings.secrets.clone(), settings.scan);
     let writer = std::thread::Builder::new()
@@ -98,6 +99,7 @@ pub fn record(
     let flight = Flight::begin(&settings.path, run)?;
     let make = move || Proxy {
         client: upstream::client(),
+        begun_us,
         settings,
         jobs,
         flight: RefCell::new(flight),
@@ -122,6 +124,8 @@ pub fn record(
 
 pub(super) struct Proxy {
     pub(super) client: HttpClient,
+    /// When the run was begun: times of exchanges count from there.
+    pub(super) begun_us: u64,
     pub(super) settings: Recording,
     pub(super) jobs: mpsc::Sender<Job>,
     pub(super) flight: RefCell<Flight>,

@@ -314,8 +314,8 @@ impl Under<'_> {
     /// Gives the exchange to the writer; nothing if that has gone.
     fn give(&mut self) -> Option<oneshot::Receiver<Result<(), String>>> {
         let mut observation = Map::new();
-        observation.insert("started_us".into(), self.started_us.into());
-        observation.insert("elapsed_us".into(), self.proxy.now().saturating_sub(self.started_us).into());
+        let elapsed = self.proxy.now().saturating_sub(self.started_us);
+        observation.insert("us".into(), json!([self.started_us.saturating_sub(self.proxy.begun_us), elapsed]));
         if !self.chunks.is_empty() {
             observation.insert("chunks".into(), json!(self.chunks));
         }
