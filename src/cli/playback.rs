@@ -35,8 +35,11 @@ pub(crate) fn replay(
             failure.hint("`runproof replay RUN -- CMD`, or --listen ADDR; `runproof check RUN` needs no command")
         );
     }
-    // Only loopback may be here, whatever the variable says.
-    let outside = Host::variable(OUTSIDE).filter(|outside| Some(outside) != namespace().as_ref() && has_only_loopback());
+    let outside = Host::variable(OUTSIDE).filter(|outside| Some(outside) != namespace().as_ref());
+    if outside.is_some() && has_route() {
+        let message = format!("{OUTSIDE} says that this is a network namespace of its own, but a way leads out of it");
+        return Err(Failure::new(FailureKind::Environment, message).hint("the program itself sets it: unset it"));
+    }
     let isolation = match (args.command.is_empty(), args.network, outside) {
         (_, _, Some(_)) => {
             crate::gate::shim::raise_loopback().map_err(|error| {
@@ -197,12 +200,10 @@ fn in_namespace() -> Result<String, Failure> {
     Ok(reason)
 }
 
-/// Says whether this network namespace has no other interface than loopback.
-fn has_only_loopback() -> bool {
-    let table = std::fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
-    // Two lines of headings, then one for each interface.
-    let mut names = table.lines().skip(2).filter_map(|line| line.split(':').next()).map(str::trim).peekable();
-    names.peek().is_some() && names.all(|name| name == "lo")
+/// Says whether a route leads anywhere but to loopback. The first line of the first table is its heading.
+fn has_route() -> bool {
+    let table = |name: &str| std::fs::read_to_string(format!("/proc/self/net/{name}")).unwrap_or_default();
+    table("route").lines().count() > 1 || table("ipv6_route").lines().any(|line| !line.trim_end().ends_with(" lo"))
 }
 
 /// Names the network namespace of this process.
