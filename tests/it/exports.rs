@@ -151,7 +151,7 @@ fn json_lines_hold_the_bodies_and_what_was_read_in_them() {
     assert_eq!(lines[2]["aborted"], json!({"by": "client", "at": 3}));
     assert_eq!(
         (lines[3]["reply"].clone(), lines[3]["target"].clone()),
-        (json!({"bytes": 2, "redacted": false}), json!("/v1/models?limit=2"))
+        (json!({"bytes": 2, "redacted": false}), json!("/v1/models?limit=2&api_key=<secret>"))
     );
 }
 
