@@ -143,7 +143,7 @@ impl Exchange {
 /// Returns from an observation when an exchange began, counted from the run's beginning, and how long it took, in
 /// microseconds. Observations are outside every digest: what is not there counts as nothing.
 pub fn times(observation: &Value) -> Option<(u64, u64)> {
-    let number = |at: usize| observation.get("us")?.get(at)?.as_u64();
+    let number = |at: usize| observation.get("t")?.get(at)?.as_u64();
     Some((number(0)?, number(1)?))
 }
 

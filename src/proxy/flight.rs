@@ -11,6 +11,8 @@ use std::fs::{File, OpenOptions};
 use std::io::Read as _;
 #[cfg(any(feature = "live", test))]
 use std::io::{Seek as _, SeekFrom, Write as _};
+#[cfg(any(feature = "live", test))]
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -59,7 +61,8 @@ impl Flight {
     /// A folder that cannot be written.
     pub(super) fn begin(store: &Path, run: RunId) -> std::io::Result<Self> {
         let path = path(store, run);
-        let file = OpenOptions::new().create(true).truncate(true).write(true).open(&path)?;
+        // Bodies are nobody else's business, and a link that stands there is not followed.
+        let file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path)?;
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         Ok(Self { file, path, under_way: 0, next: 0 })
     }
@@ -157,6 +160,9 @@ pub fn wrecks(store: &Path) -> Vec<Wreck> {
         .filter_map(|entry| {
             let run = entry.file_name().to_str()?.strip_prefix(&prefix)?.parse().ok()?;
             let path = entry.path();
+            if !entry.file_type().ok()?.is_file() {
+                return None;
+            }
             let mut file = OpenOptions::new().read(true).write(true).open(&path).ok()?;
             // A recorder that is alive holds it.
             flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;

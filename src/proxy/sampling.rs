@@ -181,7 +181,7 @@ fn is_reasoning(body: &Value) -> bool {
     let begins = |start: &&str| {
         name.strip_prefix(*start).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.', ':']))
     };
-    name.contains("-search-preview") || !name.starts_with("gpt-5-chat") && REASONING.iter().any(|start| begins(&start))
+    name.contains("-search-preview") || !name.starts_with("gpt-5-chat") && REASONING.iter().any(begins)
 }
 
 #[cfg(test)]
