@@ -11,6 +11,8 @@
 //! | instance | one task: repository, base commit, issue text, how to test |
 //! | attempt | one prompt → reply → edits → tests round |
 //! | run | everything recorded while working on one instance |
+//! | arm | one configuration that is compared |
+//! | campaign | many runs: instances × arms × seeds |
 //! | event | one entry of a run's transcript |
 //! | transcript | the ordered events of a run; its manifest is their canonical JSON Lines form |
 //! | store | the SQLite file that holds blobs and transcripts |
@@ -21,6 +23,7 @@
 //!
 //! Imports run one way, down this list; `tests/it/rooms.rs` holds it as data and fails on any other `use crate::…`.
 
+pub mod campaign;
 pub mod canon;
 pub mod certificate;
 pub mod cli;

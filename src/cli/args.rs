@@ -52,6 +52,8 @@ enum Verb {
     Demo(super::demo::DemoArgs),
     /// Works on one instance until its tests are green, and records everything.
     Solve(Box<super::solve::SolveArgs>),
+    /// Runs a campaign: instances × arms × seeds, each a run of `solve`.
+    Bench(Box<super::bench::BenchArgs>),
     /// Runs a command with a recording proxy between it and its models.
     #[cfg(feature = "live")]
     Record(Box<super::record::RecordArgs>),
@@ -87,6 +89,7 @@ pub(super) fn dispatch(cli: Cli, ui: &mut Ui) -> Result<Exit, Failure> {
     match cli.verb {
         Verb::Demo(args) => super::demo::demo(&args, &global, ui),
         Verb::Solve(args) => super::solve::solve(&args, &global, ui),
+        Verb::Bench(args) => super::bench::bench(&args, &global, ui),
         #[cfg(feature = "live")]
         Verb::Record(args) => super::record::record(&args, &global, ui),
         Verb::Replay(args) => super::replay::replay(&args, &global, ui),

@@ -33,18 +33,27 @@ pub(crate) struct CampaignArgs {
     pub(crate) runs: Vec<String>,
     /// Thresholds of a campaign, in TOML or JSON; built in: 5 instances, direct arm at 40 % and above the patch arm, seeds
     /// 42, 137 and 9001; for 65537: everything resolved, every call executed again 3 times.
-    #[arg(long, value_name = "FILE", requires = "runs")]
+    #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
     /// Folder with the certificates of the runs, for 65537. `check` counts those that --policy or --key trusts, `certify`
     /// those signed by its own key.
-    #[arg(long, value_name = "DIR", requires = "runs")]
+    #[arg(long, value_name = "DIR")]
     pub(crate) certificates: Option<PathBuf>,
 }
 
 impl CampaignArgs {
-    /// Reads the profile, or takes the built-in one.
-    pub(crate) fn profile(&self) -> Result<Profile, Failure> {
-        Ok(self.profile.as_deref().map(read_profile).transpose()?.unwrap_or_default())
+    /// Reads the profile, where one is named.
+    pub(crate) fn profile(&self) -> Result<Option<Profile>, Failure> {
+        self.profile.as_deref().map(read_profile).transpose()
+    }
+
+    /// Refuses what says nothing about a single run.
+    pub(crate) fn refuse_for_run(&self) -> Result<(), Failure> {
+        if self.profile.is_none() && self.certificates.is_none() {
+            return Ok(());
+        }
+        let failure = Failure::new(FailureKind::Usage, "--profile and --certificates are about a campaign, not a run");
+        Err(failure.hint("name a campaign, or its runs with --runs A,B,…"))
     }
 
     /// Reads the certificates of the runs, where a folder of them is named.

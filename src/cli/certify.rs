@@ -6,11 +6,12 @@ use clap::Args;
 use serde_json::json;
 
 use crate::certificate::{self, Envelope, MAX_CERTIFICATE, SecretKey, Statement, Trust, export};
-use crate::rung::{Rung, Verdict};
+use crate::rung::{Profile, Rung, Verdict};
 use crate::store::{RunRow, Store};
 use crate::transcript::Evidence;
 
 use super::args::Global;
+use super::bench;
 use super::campaign::{self, CampaignArgs};
 use super::check::{Replayed, assess, evidence_failure, find_runs};
 use super::keyfile::{read_secret, write_whole};
@@ -26,8 +27,8 @@ use super::{Exit, Failure, FailureKind, Host, Ui};
 /// and a standard in-toto test result, a line each.
 #[derive(Debug, Args)]
 pub(crate) struct CertifyArgs {
-    /// Run: an id, a unique prefix of one, a name, or `last`.
-    #[arg(default_value = "last", conflicts_with = "runs")]
+    /// Run or campaign of `bench`: an id, a unique prefix of one, a name, or `last` for the last run.
+    #[arg(default_value = "last", conflicts_with = "runs", value_name = "RUN|CAMPAIGN")]
     run: String,
     #[command(flatten)]
     campaign: CampaignArgs,
@@ -67,9 +68,15 @@ pub(crate) fn certify(args: &CertifyArgs, global: &Global, ui: &mut Ui) -> Resul
     }
     let store = open_store(&global.store)?;
     if !args.campaign.runs.is_empty() {
-        return certify_campaign(args, &store, &key, ui);
+        let rows = find_runs(&store, &args.campaign.runs)?;
+        return certify_campaign(args, &store, &rows, args.campaign.profile()?.unwrap_or_default(), &key, ui);
     }
     let row = find_run(&store, &args.run)?;
+    if row.kind == crate::campaign::KIND {
+        let (rows, profile) = bench::finished(&store, &row, ui)?;
+        return certify_campaign(args, &store, &rows, args.campaign.profile()?.unwrap_or(profile), &key, ui);
+    }
+    args.campaign.refuse_for_run()?;
     let name = format!("{}.dsse.json", short(&store, row.id));
     let path = args.output.clone().unwrap_or_else(|| PathBuf::from(name));
     let issued = issue(&store, &row, &key)?;
@@ -83,12 +90,17 @@ pub(crate) fn certify(args: &CertifyArgs, global: &Global, ui: &mut Ui) -> Resul
     Ok(Exit::Sound)
 }
 
-fn certify_campaign(args: &CertifyArgs, store: &Store, key: &SecretKey, ui: &mut Ui) -> Result<Exit, Failure> {
-    let profile = args.campaign.profile()?;
-    let rows = find_runs(store, &args.campaign.runs)?;
+fn certify_campaign(
+    args: &CertifyArgs,
+    store: &Store,
+    rows: &[RunRow],
+    profile: Profile,
+    key: &SecretKey,
+    ui: &mut Ui,
+) -> Result<Exit, Failure> {
     // Those signed by the same key count.
     let certificates = args.campaign.certificates(Trust::Key(key.public()), ui)?;
-    let gathered = campaign::gather(store, &rows, profile, certificates.as_ref(), ui)?;
+    let gathered = campaign::gather(store, rows, profile, certificates.as_ref(), ui)?;
     let members = &gathered.members;
     let malformed = |problem: certificate::Problem| Failure::new(FailureKind::Malformed, problem);
     let rungs = members.rungs().map_err(malformed)?;

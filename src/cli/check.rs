@@ -13,6 +13,7 @@ use crate::store::{RunRow, RunStatus, Store};
 use crate::transcript::{Evidence, EvidenceError, ReplayOutcome};
 
 use super::args::Global;
+use super::bench;
 use super::campaign::{self, CampaignArgs};
 use super::reexecute::REEXECUTION;
 use super::replay::{read_header, replay_run};
@@ -29,8 +30,8 @@ use super::{Exit, Failure, FailureKind, Ui};
 /// be assessed.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// Run: an id, a unique prefix of one, a name, or `last`.
-    #[arg(default_value = "last", conflicts_with = "runs")]
+    /// Run or campaign of `bench`: an id, a unique prefix of one, a name, or `last` for the last run.
+    #[arg(default_value = "last", conflicts_with = "runs", value_name = "RUN|CAMPAIGN")]
     run: String,
     #[command(flatten)]
     campaign: CampaignArgs,
@@ -52,9 +53,15 @@ fn parse_rung(text: &str) -> Result<Number, String> {
 pub(crate) fn check(args: &CheckArgs, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
     let store = open_store(&global.store)?;
     if !args.campaign.runs.is_empty() {
-        return check_campaign(args, &store, ui);
+        let rows = find_runs(&store, &args.campaign.runs)?;
+        return check_campaign(args, &store, &rows, args.campaign.profile()?.unwrap_or_default(), ui);
     }
     let row = find_run(&store, &args.run)?;
+    if row.kind == crate::campaign::KIND {
+        let (rows, profile) = bench::finished(&store, &row, ui)?;
+        return check_campaign(args, &store, &rows, args.campaign.profile()?.unwrap_or(profile), ui);
+    }
+    args.campaign.refuse_for_run()?;
     let rung = check_run(&store, &row)?;
     let wanted = args.rung.unwrap_or(Number::Edge);
     if wanted > Number::Edge {
@@ -76,17 +83,21 @@ pub(crate) fn check(args: &CheckArgs, global: &Global, ui: &mut Ui) -> Result<Ex
     Ok(exit)
 }
 
-fn check_campaign(args: &CheckArgs, store: &Store, ui: &mut Ui) -> Result<Exit, Failure> {
-    let profile = args.campaign.profile()?;
-    let rows = find_runs(store, &args.campaign.runs)?;
+fn check_campaign(
+    args: &CheckArgs,
+    store: &Store,
+    rows: &[RunRow],
+    profile: Profile,
+    ui: &mut Ui,
+) -> Result<Exit, Failure> {
     let trust = args.trust.load()?;
     if args.campaign.certificates.is_some() && trust.is_none() {
         let failure = Failure::new(FailureKind::Usage, "certificates count only if somebody is trusted");
         return Err(failure.hint("name a policy with --policy or a public key with --key"));
     }
     let certificates = trust.map(|loaded| args.campaign.certificates(loaded.trust, ui)).transpose()?.flatten();
-    let certified = certificates.map(|all| campaign::certified(store, &rows, &all)).transpose()?;
-    let ladder = assess_rows(store, &rows, certified.as_deref(), &profile, ui)?;
+    let certified = certificates.map(|all| campaign::certified(store, rows, &all)).transpose()?;
+    let ladder = assess_rows(store, rows, certified.as_deref(), &profile, ui)?;
     let wanted = args.rung.unwrap_or(Number::Stress);
     let exit = exit_of(&ladder, wanted);
     let digest = profile.digest().map_err(|error| Failure::new(FailureKind::Malformed, error))?;
@@ -114,7 +125,7 @@ pub(crate) fn read_profile(path: &Path) -> Result<Profile, Failure> {
 
 /// Says whether a run of this kind is one on an instance.
 fn is_of_campaigns(kind: &str) -> bool {
-    kind != REEXECUTION && kind != super::recorded::KIND
+    kind != REEXECUTION && kind != super::recorded::KIND && kind != crate::campaign::KIND
 }
 
 /// Finds the runs that a person names.

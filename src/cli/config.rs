@@ -13,7 +13,7 @@ use crate::edit::distance;
 use crate::solve::Arm;
 
 use super::arms::{DEFAULT_SKILLS, parse_arm};
-use super::solve::TestsChoice;
+use super::course::TestsChoice;
 use super::workbench::SandboxChoice;
 use super::{Failure, FailureKind, Host};
 

@@ -129,7 +129,7 @@ fn one(
         WorkbenchArgs { repos: Vec::new(), repo: None, environments: PathBuf::new(), sandbox: args.sandbox };
     let mut workbench = Workbench::set_up(&instance, &workbench, &folder, ui)?;
     let job = Job { run, instance: &instance, options: &options, resumed: false };
-    super::interrupt::watch(run, folder.clone(), false)?;
+    super::interrupt::watch(folder.clone(), None)?;
     let recorded = record(&job, workbench.live(vec![model]), store, ui);
     super::interrupt::done();
     workbench.tear_down(ui);

@@ -12,25 +12,24 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag::register_conditional_shutdown;
 use signal_hook::iterator::Signals;
 
-use crate::canon::RunId;
 use crate::transcript::{ActFailure, Ask, Done, Kind, Transcript, TranscriptError};
 
 use super::{Failure, FailureKind, Ui};
 
 /// What is under way.
 struct Current {
-    run: RunId,
     scratch: PathBuf,
-    resumable: bool,
+    /// The command that goes on with it, if there is one.
+    resume: Option<String>,
 }
 
 static CURRENT: Mutex<Option<Current>> = Mutex::new(None);
 static STOPPING: AtomicBool = AtomicBool::new(false);
 static WATCHING: AtomicBool = AtomicBool::new(false);
 
-/// Has signals end `run` in order, which works in the folder `scratch`.
-pub(crate) fn watch(run: RunId, scratch: PathBuf, resumable: bool) -> Result<(), Failure> {
-    *current() = Some(Current { run, scratch, resumable });
+/// Has signals end in order what works in the folder `scratch` and goes on with the command `resume`.
+pub(crate) fn watch(scratch: PathBuf, resume: Option<String>) -> Result<(), Failure> {
+    *current() = Some(Current { scratch, resume });
     if WATCHING.swap(true, Ordering::SeqCst) {
         return Ok(());
     }
@@ -78,12 +77,9 @@ fn take_down(current: &Current) -> String {
             break;
         }
     }
-    match current.resumable {
-        true => format!(
-            "interrupted; everything recorded so far is kept, go on with `runproof solve --resume {}`",
-            current.run
-        ),
-        false => "interrupted; everything recorded so far is kept".to_owned(),
+    match &current.resume {
+        Some(command) => format!("interrupted; everything recorded so far is kept, go on with `{command}`"),
+        None => "interrupted; everything recorded so far is kept".to_owned(),
     }
 }
 

@@ -41,9 +41,9 @@ impl SolveArgs {
         let Some(arm) = self.arm else { return };
         let is_less = |id| rank(id) < rank("arm");
         self.attempts.take_if(|attempts| is_less("attempts") && *attempts != arm.attempts);
-        self.skills.take_if(|_| is_less("skills") && !arm.skills);
-        self.fallback.take_if(|_| is_less("fallback") && !arm.fallback);
-        self.fallback_after.take_if(|_| is_less("fallback_after") && !arm.fallback);
+        self.course.skills.take_if(|_| is_less("skills") && !arm.skills);
+        self.course.fallback.take_if(|_| is_less("fallback") && !arm.fallback);
+        self.course.fallback_after.take_if(|_| is_less("fallback_after") && !arm.fallback);
     }
 
     /// Refuses options that a recorded run has its own values of.

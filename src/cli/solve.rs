@@ -7,13 +7,14 @@ use clap::Args;
 use crate::canon::RunId;
 use crate::instance::{self, Instance};
 use crate::model::{Model, ModelName, Request};
-use crate::solve::{self, Arm, Options, Outcome, OutcomeKind, TestsMode, orchestration_digest};
+use crate::solve::{self, Arm, Options, Outcome, OutcomeKind, Step, orchestration_digest};
 use crate::store::{Access, Durability, NewAttempt, NewRun, RunEnd, RunStatus, Store};
 use crate::transcript::{Kind, Recorder, Retries, Roots, TranscriptError};
 
 use super::args::Global;
-use super::arms::{ArmParser, Asked, configuration};
+use super::arms::ArmParser;
 use super::certify;
+use super::course::CourseArgs;
 use super::files::{self, Reports};
 use super::interrupt::{self, Stoppable};
 use super::keyfile::read_secret;
@@ -45,36 +46,14 @@ pub(crate) struct SolveArgs {
     /// One configuration of a comparison, which fixes attempts, skills, fallback and the form of the answers.
     #[arg(long, value_name = "ARM", env = "RUNPROOF_ARM", value_parser = ArmParser)]
     pub(super) arm: Option<Arm>,
-    /// Stronger model for the hard cases, `provider:model`.
-    #[arg(long, value_name = "MODEL", env = "RUNPROOF_FALLBACK")]
-    pub(super) fallback: Option<String>,
-    /// Attempts that the first model has before the fallback takes over, fewer than all. [default: 3, or all but one]
-    #[arg(long, value_name = "K", env = "RUNPROOF_FALLBACK_AFTER")]
-    pub(super) fallback_after: Option<u32>,
     /// Attempts at most. [default: 6, or what the arm says]
     #[arg(long, value_name = "N", env = "RUNPROOF_ATTEMPTS", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(super) attempts: Option<u32>,
-    /// Folder of skills, one Markdown file each; `default` for those that come with the program.
-    #[arg(long, value_name = "DIR", env = "RUNPROOF_SKILLS")]
-    pub(super) skills: Option<String>,
-    /// Which tests drive the loop: `existing` ones, or the hidden ones too (`oracle`; every figure then says so).
-    #[arg(long, value_enum, default_value_t = TestsChoice::Existing, env = "RUNPROOF_TESTS")]
-    tests: TestsChoice,
     /// Seed of every call; decoding is greedy, so it must not matter.
     #[arg(long, default_value_t = 42, env = "RUNPROOF_SEED")]
     seed: u32,
-    /// Prompt and reply together, in tokens.
-    #[arg(long, value_name = "TOKENS", default_value_t = 16_384, env = "RUNPROOF_CONTEXT")]
-    context: u32,
-    /// The reply, in tokens.
-    #[arg(long, value_name = "TOKENS", default_value_t = 2_048, env = "RUNPROOF_REPLY")]
-    reply: u32,
-    /// Limit of one test run in seconds, where the instance names none.
-    #[arg(long, value_name = "SECONDS", default_value_t = 1_800, env = "RUNPROOF_TIMEOUT")]
-    timeout: u32,
-    /// How often the tests run before any edit; more than once finds tests that pass and fail on the same tree.
-    #[arg(long, value_name = "N", default_value_t = 2, env = "RUNPROOF_RED_RUNS", value_parser = clap::value_parser!(u32).range(1..=10))]
-    red_runs: u32,
+    #[command(flatten)]
+    pub(super) course: CourseArgs,
     #[command(flatten)]
     workbench: WorkbenchArgs,
     /// Name of the run, for people; the instance's id otherwise.
@@ -97,16 +76,6 @@ pub(crate) struct SolveArgs {
     pub(super) fallback_named: bool,
 }
 
-/// Which tests drive the loop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum TestsChoice {
-    /// Tests that were there before the fix.
-    Existing,
-    /// The hidden tests too.
-    Oracle,
-}
-
 pub(crate) fn solve(args: &SolveArgs, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
     match &args.resume {
         Some(run) => resume(args, run, global, ui),
@@ -120,7 +89,7 @@ fn begin(args: &SolveArgs, global: &Global, ui: &mut Ui) -> Result<Exit, Failure
         None => load_instance(args.instance.as_deref().unwrap_or_default())?,
     };
     let name = args.models.name()?;
-    let options = options(args, &name)?;
+    let options = args.course.options(args.arm, args.attempts, args.seed, &name)?;
     let run = Host::new_run_id()?;
     let label = args.name.clone().unwrap_or_else(|| instance.id.clone());
     let job = Job { run, instance: &instance, options: &options, resumed: false };
@@ -160,36 +129,6 @@ fn resume(args: &SolveArgs, text: &str, global: &Global, ui: &mut Ui) -> Result<
 /// Loads an instance; every mistake in it is named.
 pub(crate) fn load_instance(reference: &str) -> Result<Instance, Failure> {
     Ok(instance::load(reference)?)
-}
-
-fn options(args: &SolveArgs, name: &ModelName) -> Result<Options, Failure> {
-    let (arm, fallback, skills) = configuration(&Asked {
-        arm: args.arm,
-        attempts: args.attempts,
-        fallback: args.fallback.as_deref(),
-        fallback_after: args.fallback_after,
-        skills: args.skills.as_deref(),
-    })?;
-    let options = Options {
-        arm: arm.to_string(),
-        model: name.portable(),
-        fallback,
-        format: arm.format,
-        skills: Vec::new(),
-        skill_texts: Vec::new(),
-        tests: match args.tests {
-            TestsChoice::Existing => TestsMode::Existing,
-            TestsChoice::Oracle => TestsMode::Oracle,
-        },
-        attempts: arm.attempts,
-        seed: args.seed,
-        context_tokens: args.context,
-        reply_tokens: args.reply,
-        constrained: true,
-        red_runs: args.red_runs,
-        timeout_seconds: args.timeout,
-    };
-    Ok(options.with_skills(skills))
 }
 
 /// Writes the run's row.
@@ -235,7 +174,7 @@ fn live(
     let key = args.key.as_deref().map(|path| read_secret(path, None)).transpose()?;
     let mut models = vec![open_model(name, &args.models)?];
     if let Some(fallback) = &job.options.fallback {
-        let given = args.fallback.as_deref();
+        let given = args.course.fallback.as_deref();
         let name = recorded_or_same(given, args.fallback_named, &fallback.model, "--fallback")?;
         models.push(open_model(&name, &args.models.for_fallback())?);
     }
@@ -249,7 +188,7 @@ fn live(
         }
         let (id, label) = (short(store, job.run), job.options.tests.label());
         ui.say(format_args!("run {id}  {}  {}  {label}", job.instance.id, job.options.model));
-        interrupt::watch(job.run, folder, true)?;
+        interrupt::watch(folder, Some(format!("runproof solve --resume {}", job.run)))?;
         let recorded = record(job, workbench.live(models), store, ui);
         interrupt::done();
         let (outcome, roots) = recorded?;
@@ -275,7 +214,7 @@ fn tell_of_included(instance: &Instance, ui: &Ui) {
 }
 
 /// Tells the models of the calls that the recording answers, so that a script goes on behind them.
-fn tell_of_recorded_calls(store: &Store, run: RunId, models: &mut [Box<dyn Model>]) -> Result<(), Failure> {
+pub(crate) fn tell_of_recorded_calls(store: &Store, run: RunId, models: &mut [Box<dyn Model>]) -> Result<(), Failure> {
     for event in store.events(run)?.iter().filter(|event| event.kind == Kind::ModelCall.name()) {
         let bytes = store.body(run, event.seq, "request")?;
         let request = Request::from_bytes(&bytes).map_err(|error| Failure::new(FailureKind::Malformed, error))?;
@@ -301,13 +240,24 @@ pub(crate) fn record(
     ui: &mut Ui,
 ) -> Result<(Outcome, Roots), Failure> {
     let mut watcher = Watcher::new(&job.instance.id, ui);
+    let recorded = record_watched(job, live, store, &mut |step| watcher.step(step));
+    watcher.finish();
+    recorded
+}
+
+/// As [`record`], with the steps told to somebody else.
+pub(crate) fn record_watched(
+    job: &Job<'_>,
+    live: crate::solve::Live<'_>,
+    store: &mut Store,
+    watch: &mut dyn FnMut(Step),
+) -> Result<(Outcome, Roots), Failure> {
     let recorder = match job.resumed {
         true => Recorder::resume(store, job.run, Host::clock(), Retries::default())?,
         false => Recorder::new(store, job.run, Host::clock(), Retries::default()),
     };
     let mut recorder = Stoppable(recorder);
-    let result = solve::run(&mut recorder, job.instance, job.options, Some(live), &mut |step| watcher.step(step));
-    watcher.finish();
+    let result = solve::run(&mut recorder, job.instance, job.options, Some(live), watch);
     let roots = recorder.0.roots().clone();
     match result {
         Ok(outcome) => {

@@ -35,6 +35,11 @@ impl Ui {
         Self { quiet: global.quiet, terminal, colour: terminal && !no_colour }
     }
 
+    /// Returns the same without progress and remarks; warnings stay.
+    pub(crate) fn silenced(&self) -> Self {
+        Self { quiet: true, terminal: false, colour: self.colour }
+    }
+
     /// Says whether a person watches standard error.
     pub(crate) fn is_terminal(&self) -> bool {
         self.terminal

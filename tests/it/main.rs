@@ -7,6 +7,7 @@
 )]
 
 mod arms;
+mod bench;
 mod campaign;
 mod certificate;
 mod cli;

@@ -1,0 +1,178 @@
+//! What a campaign consists of, the ids that follow from it, and how two plans differ.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::canon::{Blake3, CanonError, RunId, Sha256, json as canonical};
+use crate::instance::Instance;
+use crate::solve::{Options, orchestration_digest};
+
+/// Version of the plan's form.
+const FORMAT: u32 = 1;
+
+/// Everything that the course of a campaign depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    format: u32,
+    /// A name for people; two campaigns of one store have different ones.
+    pub name: String,
+    /// The rules that drive the runs.
+    orchestration: Blake3,
+    /// The instances by id, each with the digest of its recorded bytes.
+    pub instances: BTreeMap<String, Blake3>,
+    /// The arms by name; the seed in their options is the first one.
+    pub arms: BTreeMap<String, Options>,
+    /// The seeds, in the order given.
+    pub seeds: Vec<u32>,
+    /// Digest of the thresholds that the campaign is meant for.
+    pub profile: Sha256,
+}
+
+/// One run of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Id of the run, the same in every store.
+    pub run: RunId,
+    /// Id of the instance.
+    pub instance: String,
+    /// The arm.
+    pub arm: String,
+    /// The seed.
+    pub seed: u32,
+}
+
+/// Says why there is no plan.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// Nothing to do.
+    #[error("the campaign has no {0}")]
+    Empty(&'static str),
+    /// The same thing twice.
+    #[error("the {0} {1} is named twice")]
+    Twice(&'static str, String),
+    /// Recorded bytes that are no plan.
+    #[error("the campaign's plan cannot be read: {0}")]
+    Malformed(String),
+}
+
+impl From<CanonError> for PlanError {
+    fn from(error: CanonError) -> Self {
+        Self::Malformed(error.to_string())
+    }
+}
+
+impl Plan {
+    /// Makes a plan of instances, arms and seeds.
+    ///
+    /// # Errors
+    /// Nothing of one of them, or something twice.
+    pub fn new(
+        name: String,
+        instances: &[Instance],
+        arms: Vec<Options>,
+        seeds: Vec<u32>,
+        profile: Sha256,
+    ) -> Result<Self, PlanError> {
+        let missing = [("instances", instances.is_empty()), ("arms", arms.is_empty()), ("seeds", seeds.is_empty())];
+        if let Some((what, _)) = missing.into_iter().find(|(_, is_empty)| *is_empty) {
+            return Err(PlanError::Empty(what));
+        }
+        if let Some(twice) = seeds.iter().enumerate().find(|(at, seed)| seeds[..*at].contains(seed)) {
+            return Err(PlanError::Twice("seed", twice.1.to_string()));
+        }
+        let mut plan = Self {
+            format: FORMAT,
+            name,
+            orchestration: orchestration_digest(),
+            instances: BTreeMap::new(),
+            arms: BTreeMap::new(),
+            seeds,
+            profile,
+        };
+        for instance in instances {
+            if plan.instances.insert(instance.id.clone(), Blake3::of(&instance.to_bytes())).is_some() {
+                return Err(PlanError::Twice("instance", instance.id.clone()));
+            }
+        }
+        for options in arms {
+            if let Some(twice) = plan.arms.insert(options.arm.clone(), options) {
+                return Err(PlanError::Twice("arm", twice.arm));
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Reads a recorded plan.
+    ///
+    /// # Errors
+    /// Bytes of another shape or version.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, PlanError> {
+        let plan: Self = canonical::from_bytes(bytes)?;
+        match plan.format {
+            FORMAT => Ok(plan),
+            other => Err(PlanError::Malformed(format!("its form {other} is unknown"))),
+        }
+    }
+
+    /// Returns the plan as the data of an event.
+    pub fn data(&self) -> Map<String, Value> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(data)) => data,
+            _ => unreachable!("a struct of strings and integers is a JSON object"),
+        }
+    }
+
+    /// Returns the id of the campaign, which follows from the plan.
+    pub fn id(&self) -> RunId {
+        self.derived(&Value::Null)
+    }
+
+    fn derived(&self, place: &Value) -> RunId {
+        let bytes = canonical::to_bytes(&(self.data(), place)).expect("strings and small integers");
+        let digest = Sha256::of(&bytes);
+        RunId::from_bytes(digest.as_bytes()[..12].try_into().expect("a digest has 32 bytes"))
+    }
+
+    /// Returns every run of the plan, by instance, arm and seed.
+    pub fn members(&self) -> Vec<Member> {
+        let mut members = Vec::new();
+        for instance in self.instances.keys() {
+            for arm in self.arms.keys() {
+                for seed in &self.seeds {
+                    let run = self.derived(&serde_json::json!([instance, arm, seed]));
+                    members.push(Member { run, instance: instance.clone(), arm: arm.clone(), seed: *seed });
+                }
+            }
+        }
+        members
+    }
+
+    /// Returns what differs between this recorded plan and another one, a line each.
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let mut lines = Vec::new();
+        compare("", &Value::Object(self.data()), &Value::Object(other.data()), &mut lines);
+        lines
+    }
+}
+
+fn compare(place: &str, recorded: &Value, now: &Value, lines: &mut Vec<String>) {
+    if let (Value::Object(one), Value::Object(two)) = (recorded, now) {
+        let mut keys: Vec<&String> = one.keys().chain(two.keys()).collect();
+        keys.sort();
+        keys.dedup();
+        for key in keys {
+            let place = if place.is_empty() { key.clone() } else { format!("{place}.{key}") };
+            match (one.get(key), two.get(key)) {
+                (Some(one), Some(two)) => compare(&place, one, two, lines),
+                (Some(_), None) => lines.push(format!("{place}: recorded, and not there now")),
+                _ => lines.push(format!("{place}: not recorded, and there now")),
+            }
+        }
+    } else if recorded != now {
+        lines.push(format!("{place}: {recorded} recorded, {now} now"));
+    }
+}
