@@ -79,6 +79,10 @@ pub(crate) fn replay(args: &ReplayArgs, global: &Global, ui: &mut Ui) -> Result<
         let failure = Failure::new(FailureKind::Usage, "a command belongs to a recorded agent; this run is our own");
         return Err(failure.hint("`runproof replay RUN` without a command"));
     }
+    if row.kind == crate::campaign::KIND {
+        let failure = Failure::new(FailureKind::Usage, "a campaign is replayed run by run");
+        return Err(failure.hint("name one of its runs; `runproof check CAMPAIGN` replays all of them"));
+    }
     if row.kind == REEXECUTION {
         return super::reexecute::replay(&store, &row, args.json, ui);
     }

@@ -77,6 +77,7 @@ fn a_campaign_is_counted_by_arm_checked_and_certified_by_its_name() {
     env.run(&["certify", "tasks", "--key", "k", "-o", "c.json", "--evidence", "evidence"]).sound();
     env.run(&["verify", "c.json", "--key", "k.pub", "--evidence", "evidence"]).sound();
     env.run(&["store", "verify"]).sound();
+    assert_eq!(env.run(&["replay", "tasks"]).code, 2, "a campaign is no run");
     for (more, word) in [
         (&[][..], "already"),
         (&["--resume", "--seeds", "42"], "seeds: [42,137] recorded, [42] now"),
