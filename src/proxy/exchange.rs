@@ -144,7 +144,7 @@ impl Exchange {
 /// microseconds. Observations are outside every digest: what is not there counts as nothing.
 pub fn times(observation: &Value) -> Option<(u64, u64)> {
     let number = |at: usize| observation.get("t")?.get(at)?.as_u64();
-    Some((number(0)?, number(1)?))
+    Some((number(0)?.saturating_mul(1000), number(1)?))
 }
 
 /// Reads the sampling rule of a header.

@@ -80,7 +80,7 @@ fn recorded() -> TestEnv {
     proxy::begin(&mut recorder, &header).unwrap();
     for (number, exchange) in exchanges().iter().enumerate() {
         let mut observation = Map::new();
-        observation.insert("t".into(), json!([1_000_000 * number as u64, 250_500]));
+        observation.insert("t".into(), json!([1000 * number as u64, 250_500]));
         if number == 0 {
             observation.insert("chunks".into(), json!([5, 101, 400, 149]));
         }

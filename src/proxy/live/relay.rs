@@ -315,7 +315,7 @@ impl Under<'_> {
     fn give(&mut self) -> Option<oneshot::Receiver<Result<(), String>>> {
         let mut observation = Map::new();
         let elapsed = self.proxy.now().saturating_sub(self.started_us);
-        observation.insert("t".into(), json!([self.started_us.saturating_sub(self.proxy.begun_us), elapsed]));
+        observation.insert("t".into(), json!([self.started_us.saturating_sub(self.proxy.begun_us) / 1000, elapsed]));
         if !self.chunks.is_empty() {
             observation.insert("chunks".into(), json!(self.chunks));
         }
