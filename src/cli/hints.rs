@@ -25,6 +25,16 @@ impl From<StoreError> for Failure {
             E::NewerVersion { .. } => (FailureKind::Malformed, Some("install a newer runproof")),
             E::Refused { .. } => (FailureKind::Malformed, Some("ask for the file alone, as `store export` writes it")),
             E::Conflict(_) => (FailureKind::Malformed, Some("import it into another store, with --store")),
+            E::Diverged { .. } => (
+                FailureKind::Malformed,
+                Some(
+                    "model or tests answered differently; take one of the two out with `store gc --run RUN` and merge again",
+                ),
+            ),
+            E::In { .. } if error.is_damage() => (
+                FailureKind::Malformed,
+                Some("leave the file out; `bench … --resume` does its runs again. `store verify` lists the damage"),
+            ),
             E::Corrupt { .. } | E::DigestMismatch { .. } => {
                 (FailureKind::Malformed, Some("`runproof store verify` lists what is damaged"))
             }

@@ -32,6 +32,7 @@ mod interrupt;
 mod key;
 mod keyfile;
 mod log;
+mod merge;
 mod model;
 mod models;
 mod own;

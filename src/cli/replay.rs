@@ -126,10 +126,12 @@ pub(crate) fn replay(args: &ReplayArgs, global: &Global, ui: &mut Ui) -> Result<
     }
 }
 
-/// Returns the folder that live work on `run` happens in.
+/// Returns the folder that live work on `run` happens in, beside the store. Shards whose stores lie in one folder work
+/// on runs of the same ids, each in its own.
 pub(crate) fn scratch(store: &std::path::Path, run: RunId) -> PathBuf {
     let folder = store.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
-    folder.join("work").join(run.to_string())
+    let name = store.file_name().unwrap_or_default().to_string_lossy();
+    folder.join("work").join(format!("{name}-{run}"))
 }
 
 /// Reads what a replay starts from.

@@ -10,11 +10,12 @@ use crate::store::{Access, Durability, Stats, Store, VerifyReport};
 
 use super::args::Global;
 use super::export::{FormArgs, export_as};
+use super::merge::MergeArgs;
 use super::runs::{find_run, open_store, prefix_length, short};
 use super::ui::{Tone, Unit, printable};
 use super::{Exit, Failure, Ui};
 
-/// Checks, measures and compacts the store; writes runs to files of their own and takes them in again.
+/// Checks, measures, compacts and joins stores; writes runs to files of their own and takes them in again.
 #[derive(Debug, Args)]
 pub(crate) struct StoreArgs {
     #[command(subcommand)]
@@ -55,6 +56,13 @@ enum StoreVerb {
         /// An exported run, or a whole store.
         file: PathBuf,
     },
+    /// Joins stores, such as those of a campaign's shards, in a new file.
+    ///
+    /// Neither the order of the stores nor naming or merging one again makes a difference: the file is the same to the
+    /// byte. Every run keeps its roots. Recordings of one run count as one: a finished one before one that was cut off,
+    /// and of several with one canonical root that with the smallest raw root; if their canonical roots differ, nothing is
+    /// written.
+    Merge(MergeArgs),
 }
 
 pub(crate) fn store(args: &StoreArgs, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
@@ -77,6 +85,7 @@ pub(crate) fn store(args: &StoreArgs, global: &Global, ui: &mut Ui) -> Result<Ex
             Ok(Exit::Sound)
         }
         StoreVerb::Import { file } => import(file, args.json, global, ui),
+        StoreVerb::Merge(merge) => super::merge::merge(merge, args.json, ui).map(|()| Exit::Sound),
     }
 }
 
@@ -183,7 +192,7 @@ fn import(file: &std::path::Path, as_json: bool, global: &Global, ui: &mut Ui) -
     Ok(Exit::Sound)
 }
 
-fn advance(bar: &ProgressBar, done: u64, total: u64) {
+pub(super) fn advance(bar: &ProgressBar, done: u64, total: u64) {
     bar.set_length(total);
     bar.set_position(done);
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{ErrorCode, ffi};
 
-use crate::canon::RunId;
+use crate::canon::{RunId, Sha256};
 
 /// Says what was wrong with which part of a store.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +91,24 @@ pub enum StoreError {
     /// Another run with the same id but other content is there already.
     #[error("run {0} is in the store already, with other content")]
     Conflict(RunId),
+    /// A run ended in two stores with different canonical roots.
+    #[error("run {run} came out differently: canonical root {} in {}, {} in {}", roots[0], files[0].display(), roots[1], files[1].display())]
+    Diverged {
+        /// The run.
+        run: RunId,
+        /// The stores.
+        files: Box<[PathBuf; 2]>,
+        /// Its canonical root in each of them.
+        roots: Box<[Sha256; 2]>,
+    },
+    /// One of several files is at fault.
+    #[error("{}: {error}", path.display())]
+    In {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: Box<StoreError>,
+    },
     /// Something is larger than the format allows.
     #[error("{what} is {size} bytes; the limit is {limit}")]
     TooLarge {
@@ -131,7 +149,10 @@ impl StoreError {
 
     /// Returns whether the stored bytes themselves are at fault, not the caller or the machine.
     pub fn is_damage(&self) -> bool {
-        matches!(self, Self::Corrupt { .. } | Self::DigestMismatch { .. })
+        match self {
+            Self::In { error, .. } => error.is_damage(),
+            error => matches!(error, Self::Corrupt { .. } | Self::DigestMismatch { .. }),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::change::Change;
+use super::merge::Whole;
 use super::row::{NewAttempt, NewEvent, NewRun, RunEnd};
 use super::{Access, Durability, Store, StoreError};
 use crate::canon::RunId;
@@ -16,7 +17,7 @@ use crate::canon::RunId;
 pub struct Imported {
     /// Runs that were not here before.
     pub added: Vec<RunId>,
-    /// Runs that were here already, equal in every digest and column.
+    /// Runs that were here already, equal in everything but times and other observations.
     pub present: Vec<RunId>,
 }
 
@@ -62,10 +63,7 @@ impl Store {
             match self.run(run.id)? {
                 None => imported.added.push(run.id),
                 Some(own) => {
-                    let equal = own == run
-                        && self.events(run.id)? == other.events(run.id)?
-                        && self.attempts(run.id)? == other.attempts(run.id)?;
-                    if !equal {
+                    if Whole::of(self, own)?.evidence() != Whole::of(&other, run.clone())?.evidence() {
                         return Err(StoreError::Conflict(run.id));
                     }
                     imported.present.push(run.id);
@@ -77,7 +75,8 @@ impl Store {
     }
 }
 
-fn copy_run(from: &Store, id: RunId, to: &mut Change<'_>) -> Result<(), StoreError> {
+/// Copies a run, every body checked against its digest.
+pub(crate) fn copy_run(from: &Store, id: RunId, to: &mut Change<'_>) -> Result<(), StoreError> {
     let run = from.run(id)?.ok_or(StoreError::MissingRun(id))?;
     to.begin_run(&NewRun {
         id,
@@ -109,13 +108,15 @@ fn copy_run(from: &Store, id: RunId, to: &mut Change<'_>) -> Result<(), StoreErr
     Ok(())
 }
 
-fn beside(out: &Path) -> PathBuf {
+/// Returns the name of the file that becomes `out` when it is whole.
+pub(crate) fn beside(out: &Path) -> PathBuf {
     let mut name = out.as_os_str().to_owned();
     name.push(".part");
     PathBuf::from(name)
 }
 
-fn remove(file: &Path) -> Result<(), StoreError> {
+/// Removes a file if it is there.
+pub(crate) fn remove(file: &Path) -> Result<(), StoreError> {
     match fs::remove_file(file) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StoreError::io(file, error)),
         _ => Ok(()),

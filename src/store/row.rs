@@ -3,7 +3,7 @@
 use crate::canon::{Blake3, RunId, Sha256};
 
 /// How a run ended, or that it has not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RunStatus {
     /// Still recording, or cut off without notice.
     Open,
@@ -96,7 +96,7 @@ pub struct NewAttempt<'a> {
 }
 
 /// An attempt read back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AttemptRow {
     /// Counts from 1.
     pub number: u32,
@@ -107,7 +107,7 @@ pub struct AttemptRow {
 }
 
 /// An event read back, without its bodies' bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StoredEvent {
     /// Number in the run, from 0.
     pub seq: u32,
@@ -129,7 +129,7 @@ impl StoredEvent {
 }
 
 /// Names one body of an event.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StoredBody {
     /// The slot.
     pub slot: String,
@@ -140,7 +140,7 @@ pub struct StoredBody {
 }
 
 /// A run read back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RunRow {
     /// Its id.
     pub id: RunId,

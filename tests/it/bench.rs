@@ -35,7 +35,7 @@ const SMALL: [&str; 9] = [
 ];
 
 /// Copies of one task, wrong at first and right after feedback.
-fn campaign(count: usize) -> TestEnv {
+pub(crate) fn campaign(count: usize) -> TestEnv {
     let env = place(&[WRONG, RIGHT]);
     for number in 0..count {
         let task = env.work().join(format!("tasks/task{number}"));

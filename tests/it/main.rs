@@ -29,11 +29,13 @@ mod providers;
 mod proxy;
 mod rooms;
 mod rung;
+mod shards;
 mod snap;
 mod solve;
 mod store;
 mod store_crash;
 mod store_damage;
+mod store_merge;
 #[cfg(feature = "live")]
 mod stub;
 mod transcript;
