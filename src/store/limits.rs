@@ -7,7 +7,7 @@ pub const MAX_BODY: u64 = 64 << 20;
 /// Extents of one body; a body that would need more is stored afresh.
 pub(crate) const MAX_EXTENTS: usize = 4096;
 /// Uncompressed bytes at which a block is sealed while recording.
-pub(crate) const BLOCK_SIZE: usize = 256 << 10;
+pub(crate) const BLOCK_SIZE: usize = 512 << 10;
 /// Uncompressed bytes of a block in a compacted store.
 pub(crate) const ARCHIVE_BLOCK_SIZE: usize = 1 << 20;
 /// Uncompressed bytes of a block that a reader accepts.
