@@ -7,8 +7,10 @@ use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{Receiver, channel};
 
 use rustix::process::{Pid, Signal, kill_process};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::SignalsInfo;
+use signal_hook::iterator::exfiltrator::WithOrigin;
+use signal_hook::low_level::siginfo::Cause;
 
 use super::{Failure, FailureKind, Host};
 
@@ -31,7 +33,7 @@ pub(crate) struct Agent {
 /// What happened to a command.
 enum News {
     Ended(std::io::Result<ExitStatus>),
-    Signal(i32),
+    Signal(Caught),
 }
 
 impl Agent {
@@ -73,10 +75,11 @@ impl Agent {
         &self.name
     }
 
-    /// Runs the command to its end and returns its exit code; 128 and the number of the signal that ended it.
+    /// Starts the command.
     ///
-    /// Ctrl-C reaches the command by itself; a SIGTERM is handed on. A second signal kills it.
-    pub(crate) fn run(mut self) -> Result<i32, Failure> {
+    /// # Errors
+    /// A command that does not start: nothing of it has happened.
+    pub(crate) fn start(mut self) -> Result<Started, Failure> {
         let (sender, news) = channel();
         let signals = sender.clone();
         on_signals(move |signal| {
@@ -89,8 +92,30 @@ impl Agent {
         })?;
         let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         std::thread::spawn(move || wait(child, &sender));
-        let status = until_ended(&news, id)?;
+        Ok(Started { news, id })
+    }
+}
+
+/// A command that runs.
+pub(crate) struct Started {
+    news: Receiver<News>,
+    id: Option<Pid>,
+}
+
+impl Started {
+    /// Waits for the command's end and returns its exit code; 128 and the number of the signal that ended it.
+    ///
+    /// Signals are handed on, but for those that the terminal sent to both. A second one kills it.
+    pub(crate) fn end(self) -> Result<i32, Failure> {
+        let status = until_ended(&self.news, self.id)?;
         Ok(status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(-1))
+    }
+
+    /// Kills the command: it must not go on without its proxy.
+    pub(crate) fn kill(self) {
+        if let Some(id) = self.id {
+            kill_process(id, Signal::KILL).ok();
+        }
     }
 }
 
@@ -107,33 +132,54 @@ fn until_ended(news: &Receiver<News>, id: Option<Pid>) -> Result<ExitStatus, Fai
     loop {
         match news.recv().map_err(|error| gone(&error))? {
             News::Ended(status) => return status.map_err(|error| gone(&error)),
-            News::Signal(signal) => {
+            News::Signal(Caught { signal, is_from_terminal }) => {
                 signals += 1;
                 let Some(id) = id else { continue };
                 if signals > 1 {
                     kill_process(id, Signal::KILL).ok();
-                } else if signal == SIGTERM {
-                    kill_process(id, Signal::TERM).ok();
+                } else if !is_from_terminal {
+                    kill_process(id, signal).ok();
                 }
             }
         }
     }
 }
 
-/// Waits for Ctrl-C or SIGTERM.
-pub(crate) fn until_signal() -> Result<i32, Failure> {
+/// Waits for Ctrl-C, SIGTERM or SIGHUP.
+pub(crate) fn until_signal() -> Result<(), Failure> {
     let (sender, signals) = channel();
     on_signals(move |signal| {
         // Only the first one is waited for.
         let _ = sender.send(signal);
     })?;
-    signals.recv().map_err(|_| Failure::new(FailureKind::Environment, "signals cannot be received"))
+    signals.recv().map(drop).map_err(|_| Failure::new(FailureKind::Environment, "signals cannot be received"))
 }
 
-fn on_signals(mut each: impl FnMut(i32) + Send + 'static) -> Result<(), Failure> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])
-        .map_err(|error| Failure::new(FailureKind::Environment, format!("no signals: {error}")))?;
-    std::thread::spawn(move || signals.forever().for_each(&mut each));
+/// A signal that this program was sent.
+#[derive(Debug, Clone, Copy)]
+struct Caught {
+    signal: Signal,
+    /// Whether it came from the terminal, and so to every program in its foreground.
+    is_from_terminal: bool,
+}
+
+fn on_signals(mut each: impl FnMut(Caught) + Send + 'static) -> Result<(), Failure> {
+    let failed = |error| Failure::new(FailureKind::Environment, format!("no signals: {error}"));
+    let mut signals = SignalsInfo::<WithOrigin>::new([SIGINT, SIGTERM]).map_err(failed)?;
+    // Whoever started it with `nohup` wants it to outlive the terminal.
+    if !Host::ignores(SIGHUP) {
+        signals.add_signal(SIGHUP).map_err(failed)?;
+    }
+    std::thread::spawn(move || {
+        signals.forever().for_each(|origin| {
+            let signal = match origin.signal {
+                SIGINT => Signal::INT,
+                SIGHUP => Signal::HUP,
+                _ => Signal::TERM,
+            };
+            each(Caught { signal, is_from_terminal: origin.cause == Cause::Kernel });
+        });
+    });
     Ok(())
 }
 

@@ -72,6 +72,15 @@ impl Host {
         std::env::args_os().skip(1).collect()
     }
 
+    /// Says whether this program was started with a signal ignored.
+    #[cfg(feature = "live")]
+    pub(crate) fn ignores(signal: i32) -> bool {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+        mask >> (signal - 1) & 1 == 1
+    }
+
     /// Returns a variable of the environment; empty counts as absent.
     pub(crate) fn variable(name: &str) -> Option<String> {
         std::env::var(name).ok().filter(|value| !value.is_empty())

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::proxy::{self, Header, Normalise, Replayed, Replaying, Tape};
+use crate::proxy::{self, Header, Normalise, Replayed, Replaying, Secrets, Tape};
 use crate::store::{RunRow, Store};
 use crate::transcript::{Divergence, Kind, ReplayOutcome};
 
@@ -65,13 +65,27 @@ pub(crate) fn replay(
     let listener = listen(args.listen.unwrap_or(([127, 0, 0, 1], 0).into()))?;
     let address = listener.local_addr().map_err(|error| Failure::new(FailureKind::Environment, error))?;
     let url = format!("http://{}", reachable(address));
-    let settings =
-        Replaying { store, tape, allowed: allowed(&args.allow_host), sampling: header.sampling, pace: args.pace };
+    let settings = Replaying {
+        store,
+        tape,
+        allowed: allowed(&args.allow_host),
+        header: header.clone(),
+        secrets: Secrets::new(Host::secrets()),
+        pace: args.pace,
+    };
     let served = proxy::serve(listener, settings)
         .map_err(|error| Failure::new(FailureKind::Environment, format!("the proxy does not start: {error}")))?;
     ui.say(format_args!("run {id}  replaying at {url}"));
     let exit = match Agent::new(&args.command, &url, true) {
-        Some(agent) => Some(agent.run()?),
+        Some(agent) => {
+            if matches!(isolation, Isolation::Namespace) {
+                give_up_capabilities().map_err(|error| {
+                    let message = format!("the powers to leave the network namespace cannot be given up: {error}");
+                    Failure::new(FailureKind::Environment, message).hint("--network replays without a namespace")
+                })?;
+            }
+            Some(agent.start()?.end()?)
+        }
         None => {
             until_signal()?;
             None
@@ -198,6 +212,32 @@ fn in_namespace() -> Result<String, Failure> {
         }
     }
     Ok(reason)
+}
+
+/// Gives up, for this thread and whatever it starts, what would let a command of root leave the namespace or change it.
+///
+/// They leave the bounding set too: root gets no more than that when it starts a program.
+fn give_up_capabilities() -> rustix::io::Result<()> {
+    use rustix::thread::{self, CapabilitySet as Set, CapabilitySets};
+    let given_up =
+        [Set::SYS_ADMIN, Set::NET_ADMIN, Set::SYS_PTRACE, Set::SYS_MODULE, Set::SYS_RAWIO, Set::BPF, Set::PERFMON];
+    let held = thread::capabilities(None)?;
+    thread::clear_ambient_capability_set()?;
+    if held.effective.contains(Set::SETPCAP) {
+        for one in given_up.into_iter().filter(|one| thread::capability_is_in_bounding_set(*one).unwrap_or_default()) {
+            thread::remove_capability_from_bounding_set(one)?;
+        }
+    }
+    let gone: Set = given_up.into_iter().collect();
+    let without = |set: Set| set.difference(gone);
+    thread::set_capabilities(
+        None,
+        CapabilitySets {
+            effective: without(held.effective),
+            permitted: without(held.permitted),
+            inheritable: without(held.inheritable),
+        },
+    )
 }
 
 /// Says whether a route leads anywhere but to loopback. The first line of the first table is its heading.

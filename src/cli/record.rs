@@ -9,16 +9,20 @@ use clap::Args;
 use serde_json::json;
 
 use crate::proxy::{
-    Allowed, Ending, Header, Normalise, Recorded, Recording, Sampling, Scan, Secrets, Upstreams, record as start,
+    Allowed, Ending, Header, Listening, Normalise, Recorded, Recording, Sampling, Scan, Secrets, Upstreams,
+    record as start,
 };
 use crate::store::{Access, Durability, NewRun, Store};
 use crate::transcript::TranscriptError;
 
-use super::agent::{Agent, until_signal};
+use super::agent::{Agent, Started, until_signal};
 use super::args::Global;
 use super::replay::transcript_failure;
 use super::runs::short;
 use super::{Exit, Failure, FailureKind, Host, Ui};
+
+/// Variables that name a proxy on the way to servers, which is not taken.
+const UNUSED: [&str; 5] = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"];
 
 /// Runs a command with a recording proxy between it and its models.
 ///
@@ -99,9 +103,9 @@ pub(crate) fn record(args: &RecordArgs, global: &Global, ui: &mut Ui) -> Result<
     let program = agent.as_ref().map_or("", Agent::name).to_owned();
     let run = Host::new_run_id()?;
     super::recorded::salvage(&global.store);
-    let mut store = Store::open(&global.store, Access::Create, Durability::Full)?;
+    let store = Store::open(&global.store, Access::Create, Durability::Full)?;
     let fallback = if program.is_empty() { "recording" } else { &program };
-    store.begin_run(&NewRun {
+    let row = NewRun {
         id: run,
         name: args.name.as_deref().unwrap_or(fallback),
         kind: super::recorded::KIND,
@@ -111,17 +115,23 @@ pub(crate) fn record(args: &RecordArgs, global: &Global, ui: &mut Ui) -> Result<
         tests: "",
         orchestration: crate::proxy::NORMALISER,
         started_ms: Host::now_us() / 1000,
-    })?;
-    let id = short(&store, run);
-    let proxy = start(listener, store, run, settings)
-        .map_err(|error| Failure::new(FailureKind::Environment, format!("the proxy does not start: {error}")))?;
-    if ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"].iter().any(|name| Host::variable(name).is_some()) {
-        ui.warn("servers are asked directly: HTTPS_PROXY and ALL_PROXY are not used");
+    };
+    // A command that does not start leaves no run. Its first call waits at the listener until there is a proxy.
+    let agent = agent.map(Agent::start).transpose()?;
+    let (id, proxy) = match begin(store, &row, listener, settings) {
+        Ok(begun) => begun,
+        Err(failure) => {
+            agent.into_iter().for_each(Started::kill);
+            return Err(failure);
+        }
+    };
+    for name in UNUSED.iter().filter(|name| Host::variable(name).is_some()) {
+        ui.warn(format_args!("servers are asked directly: {name} is not used"));
     }
     ui.say(format_args!("run {id}  recording at {url}  sampling: {}", args.sampling.rule().word()));
     let ended = match agent {
-        Some(agent) => agent.run().map(Some),
-        None => until_signal().map(|_| None),
+        Some(agent) => agent.end().map(Some),
+        None => until_signal().map(|()| None),
     };
     let exit = ended.as_ref().ok().copied().flatten();
     let recorded = proxy.stop()(Ending { exit });
@@ -137,9 +147,28 @@ pub(crate) fn record(args: &RecordArgs, global: &Global, ui: &mut Ui) -> Result<
     Ok(exit)
 }
 
+type Proxy = Listening<Box<dyn FnOnce(Ending) -> Recorded + Send>>;
+
+/// Begins the run and the proxy that records into it.
+fn begin(
+    mut store: Store,
+    row: &NewRun<'_>,
+    listener: TcpListener,
+    settings: Recording,
+) -> Result<(String, Proxy), Failure> {
+    store.begin_run(row)?;
+    let id = short(&store, row.id);
+    let proxy = start(listener, store, row.id, settings)
+        .map_err(|error| Failure::new(FailureKind::Environment, format!("the proxy does not start: {error}")))?;
+    Ok((id, proxy))
+}
+
 fn report(args: &RecordArgs, id: &str, exit: Option<i32>, recorded: &Recorded, ui: &mut Ui) -> Result<Exit, Failure> {
     for found in &recorded.found {
         ui.warn(format_args!("{found}; it is recorded as it is (--secrets refuse keeps such requests out)"));
+    }
+    for masked in &recorded.masked {
+        ui.warn(format_args!("{masked}; it is recorded as <secret>"));
     }
     for refused in &recorded.refused {
         ui.warn(format_args!("refused: {refused}"));
@@ -169,7 +198,10 @@ fn report(args: &RecordArgs, id: &str, exit: Option<i32>, recorded: &Recorded, u
         ui.say(format_args!("run {id}  {} {calls} recorded  (`runproof show {id}`)", recorded.exchanges));
     }
     let command = args.command.first().map(|word| word.to_string_lossy().into_owned());
-    if let (Some(command), 0, true) = (command, recorded.exchanges, recorded.refused.is_empty()) {
+    // Whoever ended it by a signal knows why it did not ask.
+    let is_ended_by_signal = exit.is_some_and(|code| code > 128);
+    let is_silent = recorded.exchanges == 0 && recorded.refused.is_empty() && !is_ended_by_signal;
+    if let Some(command) = command.filter(|_| is_silent) {
         let message = format!("no call arrived: {command} asked no model, or went past the proxy");
         let hint =
             "docs/record.md says how each known client is set up; {proxy} in the command becomes the proxy's address";
@@ -206,16 +238,16 @@ fn settings(args: &RecordArgs, store: &Path) -> Result<Recording, Failure> {
         upstreams,
         header: Header {
             sampling: args.sampling.rule(),
+            seed: args.seed,
+            secrets: match args.secrets {
+                SecretsChoice::Warn => Scan::Warn,
+                SecretsChoice::Refuse => Scan::Refuse,
+            },
             normalise: super::recorded::in_order(&args.normalise),
             version: env!("CARGO_PKG_VERSION").into(),
         },
-        seed: args.seed,
         allowed: allowed(&args.allow_host),
         secrets: Secrets::new(Host::secrets()),
-        scan: match args.secrets {
-            SecretsChoice::Warn => Scan::Warn,
-            SecretsChoice::Refuse => Scan::Refuse,
-        },
         silence: Duration::from_secs(args.silence),
         clock: Host::clock(),
         path: store.to_owned(),

@@ -129,14 +129,34 @@ impl Exchange {
         sampling::grade(self.api(), &body)
     }
 
+    /// Returns it as it is written in a place among the exchanges of its run, from 0: an arrival there needs no words.
+    #[must_use]
+    pub(super) fn at(mut self, place: u32) -> Self {
+        self.head.arrival = self.head.arrival.filter(|arrival| *arrival != place);
+        self
+    }
+
+    /// Returns what a recorder with this rule and seed sends on in the place of what the agent asked, if anything.
+    pub fn in_place(&self, rule: Sampling, seed: u32) -> Option<Vec<u8>> {
+        sampling::in_place(rule, seed, self.api(), self.asked(), self.encoding())
+    }
+
+    /// Says whether nobody knows if a model wrote text in answer to it.
+    pub fn is_unknown(&self) -> bool {
+        Api::is_unknown(&self.head.method, &self.head.target)
+    }
+
     /// Says whether the agent left before it got a single byte: it never saw the reply.
     pub fn is_unseen(&self) -> bool {
         self.head.aborted.as_ref().is_some_and(|aborted| aborted.by == super::By::Client && aborted.at == 0)
     }
 
     fn decoded(&self, body: &[u8]) -> Vec<u8> {
-        let encoding = self.head.request_headers.get("content-encoding").map_or("", String::as_str);
-        body::decoded(body, encoding).unwrap_or_else(|_| body.to_vec())
+        body::decoded(body, self.encoding()).unwrap_or_else(|_| body.to_vec())
+    }
+
+    fn encoding(&self) -> &str {
+        self.head.request_headers.get("content-encoding").map_or("", String::as_str)
     }
 }
 
@@ -145,10 +165,4 @@ impl Exchange {
 pub fn times(observation: &Value) -> Option<(u64, u64)> {
     let number = |at: usize| observation.get("t")?.get(at)?.as_u64();
     Some((number(0)?.saturating_mul(1000), number(1)?))
-}
-
-/// Reads the sampling rule of a header.
-pub(super) fn sampling_of(data: &Value) -> Option<Sampling> {
-    let word = data.get("sampling")?.as_str()?;
-    [Sampling::Require, Sampling::Enforce, Sampling::Observe].into_iter().find(|rule| rule.word() == word)
 }

@@ -196,8 +196,9 @@ fn read(mut bytes: &[u8]) -> Vec<Exchange> {
             }
         }
     }
-    for exchange in exchanges.values_mut() {
+    for (number, exchange) in &mut exchanges {
         let at = exchange.reply.len() as u64;
+        exchange.head.arrival = Some(*number);
         exchange.head.aborted = Some(Aborted { at, by: By::Recorder });
     }
     exchanges.into_values().collect()
@@ -251,6 +252,7 @@ mod tests {
             (wreck.exchanges[0].sent.as_slice(), wreck.exchanges[0].reply.as_slice()),
             (&b"two"[..], &b"half"[..])
         );
+        assert_eq!(wreck.exchanges[0].head.arrival, Some(1));
         assert_eq!(wreck.exchanges[0].head.aborted, Some(Aborted { at: 4, by: By::Recorder }));
         wreck.cleared();
         assert!(wrecks(&store).is_empty());

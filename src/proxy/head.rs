@@ -29,6 +29,8 @@ const REPLY: [&str; 8] = [
     "retry-after-ms",
     "x-should-retry",
 ];
+/// Stands for a secret.
+const MASK: &str = "<secret>";
 /// The longest value that is kept.
 const LONGEST: usize = 1024;
 
@@ -42,6 +44,9 @@ pub struct Head {
     /// What the proxy itself answered, where the server gave no reply that could be handed on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered: Option<Answered>,
+    /// Place of the request among all of its run by their arrival, from 0; only where that is not its place by the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrival: Option<u32>,
     /// Headers of the reply.
     pub headers: BTreeMap<String, String>,
     /// Method of the request.
@@ -52,7 +57,7 @@ pub struct Head {
     pub service: String,
     /// Status of the reply; 0 where none came.
     pub status: u16,
-    /// Path and query of the request, without the values of parameters that look like secrets.
+    /// Path and query of the request, without what looks like a secret in it.
     pub target: String,
 }
 
@@ -126,12 +131,14 @@ impl Head {
         keep(&REPLY, &mut self.headers, name, value);
     }
 
-    /// Sets the target; of what looks like a secret in its query only the name is kept.
+    /// Sets the target. A part of its path that holds something like a key is not kept; of a parameter that looks like a
+    /// secret only the name is.
     pub fn set_target(&mut self, path: &str, query: Option<&str>) {
-        self.target = path.to_owned();
+        let part = |part: &str| if secret::shaped(part) { MASK.to_owned() } else { part.to_owned() };
+        self.target = path.split('/').map(part).collect::<Vec<_>>().join("/");
         let name = |part: &str| part.split('=').next().unwrap_or_default().to_owned();
         let part =
-            |part: &str| if secret::parameter(part) { format!("{}=<secret>", name(part)) } else { part.to_owned() };
+            |part: &str| if secret::parameter(part) { format!("{}={MASK}", name(part)) } else { part.to_owned() };
         let parts = query.unwrap_or_default().split('&').filter(|part| !part.is_empty());
         let kept: Vec<String> = parts.map(part).collect();
         if !kept.is_empty() {
@@ -140,10 +147,18 @@ impl Head {
         }
     }
 
-    /// Drops headers of the request that hold the value of a secret variable.
-    #[cfg(feature = "live")]
+    /// Drops headers of the request that hold the value of a secret variable, and masks it in the target.
+    #[cfg(any(feature = "live", test))]
     pub(super) fn forget(&mut self, secrets: &secret::Secrets) {
         self.request_headers.retain(|_, value| !secrets.holds(value));
+        self.target = secrets.masked(&self.target, MASK);
+    }
+
+    /// Says whether something like a credential stood in the path.
+    #[cfg(any(feature = "live", test))]
+    pub(super) fn has_secret_path(&self) -> bool {
+        // No request line holds these letters as they are.
+        self.target.split('?').next().is_some_and(|path| path.contains(MASK))
     }
 
     /// Returns a header of the reply.
@@ -187,5 +202,20 @@ mod tests {
         assert!(head.headers.is_empty());
         assert_eq!(head.target, "/v1/models?limit=2&key=<secret>&api_key=<secret>&X-Amz-Signature=<secret>&after=m");
         assert_eq!(Head::from_bytes(&head.to_bytes().unwrap()).unwrap(), head);
+    }
+
+    #[test]
+    fn what_looks_like_a_key_in_a_path_is_masked() {
+        let mut head = Head::default();
+        head.set_target("/v1/models", None);
+        assert!(!head.has_secret_path());
+        head.set_target(&format!("/v1/sk-{}/x", "a1b2".repeat(6)), Some("a=1"));
+        assert_eq!(head.target, "/v1/<secret>/x?a=1");
+        assert!(head.has_secret_path());
+        head.set_target("/bot-correct-horse-1/send", Some("k=correct-horse-1&limit=2"));
+        assert!(!head.has_secret_path());
+        head.forget(&secret::Secrets::new(vec!["correct-horse-1".into()]));
+        assert_eq!(head.target, "/bot-<secret>/send?k=<secret>&limit=2");
+        assert!(head.has_secret_path());
     }
 }

@@ -15,7 +15,7 @@ use super::normalise::{self, Normalise};
 use crate::canon::{Blake3, json as canonical};
 
 /// Name and version of the canonical form of exchanges, requests and replies.
-pub const NORMALISER: &str = "exchange/1";
+pub const NORMALISER: &str = "exchange/2";
 
 /// Members whose value names a tool call or an item that the server made.
 const REFERENCES: [&str; 3] = ["tool_call_id", "tool_use_id", "call_id"];
@@ -83,7 +83,7 @@ pub(super) fn features(head: &Head) -> impl Iterator<Item = (&'static str, &str)
 fn canonical_body(head: &Head, body: &[u8], normalise: &[Normalise]) -> Option<Value> {
     let mut value: Value = serde_json::from_slice(body).ok()?;
     canonical::foreign(&value).ok()?;
-    if Api::of(&head.method, &head.target) != Api::Other {
+    if Api::of(&head.method, &head.target).is_read() {
         let mut ids = Ids::default();
         if let Some(members) = value.as_object_mut() {
             // An earlier response is not renamed: a replay hands its id out again, and two conversations may go on at once.

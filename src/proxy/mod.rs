@@ -21,7 +21,6 @@ mod normalise;
 mod recording;
 pub mod sampling;
 mod secret;
-#[cfg(any(feature = "live", test))]
 mod splice;
 mod tape;
 pub mod view;
@@ -37,5 +36,5 @@ pub use live::*;
 pub use normalise::Normalise;
 pub use recording::{Ending, Header, HeaderError, begin, end, ending, header, is_recording, perform, replay, salvage};
 pub use sampling::Sampling;
-pub use secret::Secrets;
+pub use secret::{Scan, Secrets};
 pub use tape::{Found, Tape};

@@ -11,7 +11,7 @@ use serde_json::Value;
 pub enum Normalise {
     /// Dates and times become `<date>`.
     Date,
-    /// Paths in temp folders become `<tmp>`.
+    /// Names in temp folders are numbered in order of first appearance in the request.
     TmpPaths,
     /// UUIDs are renamed in order of first appearance in the request.
     Uuids,
@@ -36,8 +36,8 @@ impl Normalise {
     /// Returns name and version, as recorded.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Date => "date/1",
-            Self::TmpPaths => "tmp-paths/1",
+            Self::Date => "date/2",
+            Self::TmpPaths => "tmp-paths/2",
             Self::Uuids => "uuids/1",
             Self::Codex => "codex/1",
         }
@@ -49,13 +49,16 @@ const CODEX: [&str; 4] = ["prompt_cache_key", "client_metadata", "create_time", 
 
 static DATE: LazyLock<Regex> = LazyLock::new(|| {
     let month = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*";
-    let time = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?";
+    let (hours, sixty) = ("(?:[01][0-9]|2[0-3])", "[0-5][0-9]");
+    let clock = format!(r"{hours}:{sixty}:{sixty}(?:\.[0-9]+)?");
+    let time = format!(r"(?:{clock}|{hours}:{sixty})");
     let zone = r"(?: ?(?:Z|UTC|GMT|[+-][0-9]{2}:?[0-9]{2}))?";
     let day = format!(
         r"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}|[0-9]{{1,2}}/[0-9]{{1,2}}/[0-9]{{4}}|{month} [0-9]{{1,2}},? [0-9]{{4}}|[0-9]{{1,2}} {month} [0-9]{{4}}"
     );
     let week = r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? )?";
-    constant(&format!(r"\b{week}(?:(?:{day})(?:[T ,]+{time}{zone})?|{time}{zone})"))
+    // Without a day only a time with its seconds is one: `10:20` may be a line and a column, or a score.
+    constant(&format!(r"\b{week}(?:(?:{day})(?:[T ,]+{time}{zone})?|{clock}{zone})\b"))
 });
 static TMP: LazyLock<Regex> =
     LazyLock::new(|| constant(r"(?:/private)?(?:/var/folders/[^/\s]+/[^/\s]+/T|/var/tmp|/tmp)/[A-Za-z0-9._-]+"));
@@ -68,31 +71,43 @@ fn constant(pattern: &str) -> Regex {
     Regex::new(pattern).expect("the pattern is constant")
 }
 
+/// What was met so far in a request, by the order of its first appearance.
+#[derive(Default)]
+struct Names {
+    uuids: BTreeMap<String, usize>,
+    paths: BTreeMap<String, usize>,
+}
+
+fn number(names: &mut BTreeMap<String, usize>, name: String) -> usize {
+    let next = names.len();
+    *names.entry(name).or_insert(next)
+}
+
 /// Leaves out of a request what the given ways name.
 pub(super) fn apply(value: &mut Value, ways: &[Normalise]) {
     if !ways.is_empty() {
-        rewrite(value, ways, &mut BTreeMap::new());
+        rewrite(value, ways, &mut Names::default());
     }
 }
 
-fn rewrite(value: &mut Value, ways: &[Normalise], uuids: &mut BTreeMap<String, usize>) {
+fn rewrite(value: &mut Value, ways: &[Normalise], names: &mut Names) {
     match value {
         Value::String(text) => {
             for way in ways {
-                *text = rewritten(text, *way, uuids);
+                *text = rewritten(text, *way, names);
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(|item| rewrite(item, ways, uuids)),
+        Value::Array(items) => items.iter_mut().for_each(|item| rewrite(item, ways, names)),
         Value::Object(members) => {
             if ways.contains(&Normalise::Codex) {
                 CODEX.iter().for_each(|name| drop(members.remove(*name)));
             }
             // In one order, whatever the agent's is: ids are named in the order in which they are met.
-            let mut names: Vec<String> = members.keys().cloned().collect();
-            names.sort();
-            for name in names {
+            let mut order: Vec<String> = members.keys().cloned().collect();
+            order.sort();
+            for name in order {
                 if let Some(member) = members.get_mut(&name) {
-                    rewrite(member, ways, uuids);
+                    rewrite(member, ways, names);
                 }
             }
         }
@@ -100,17 +115,33 @@ fn rewrite(value: &mut Value, ways: &[Normalise], uuids: &mut BTreeMap<String, u
     }
 }
 
-fn rewritten(text: &str, way: Normalise, uuids: &mut BTreeMap<String, usize>) -> String {
+/// Says whether neither a colon nor a digit touches what lies between: next to one it is a place in a file.
+fn is_alone(text: &str, start: usize, end: usize) -> bool {
+    let touches = |byte: Option<&u8>| byte.is_some_and(|byte| *byte == b':' || byte.is_ascii_digit());
+    let before = start.checked_sub(1).and_then(|at| text.as_bytes().get(at));
+    let after = &text.as_bytes()[end..];
+    // A colon that ends a clause is none of a place.
+    let is_place = after.first() == Some(&b':') && after.get(1).is_some_and(u8::is_ascii_digit);
+    !touches(before) && !is_place && !after.first().is_some_and(u8::is_ascii_digit)
+}
+
+fn rewritten(text: &str, way: Normalise, names: &mut Names) -> String {
     match way {
-        Normalise::Date => DATE.replace_all(text, "<date>").into_owned(),
-        Normalise::TmpPaths => TMP.replace_all(text, "<tmp>").into_owned(),
+        Normalise::Date => {
+            let dated = |found: &Captures<'_>| {
+                let all = found.get(0).expect("the whole match");
+                if is_alone(text, all.start(), all.end()) { "<date>".to_owned() } else { found[0].to_owned() }
+            };
+            DATE.replace_all(text, dated).into_owned()
+        }
+        Normalise::TmpPaths => {
+            let named = |found: &Captures<'_>| format!("<tmp#{}>", number(&mut names.paths, found[0].to_owned()));
+            TMP.replace_all(text, named).into_owned()
+        }
         Normalise::Codex => EXEC.replace_all(text, "$1$2<…>$3").into_owned(),
         Normalise::Uuids => {
-            let named = |found: &Captures<'_>| {
-                let next = uuids.len();
-                let number = uuids.entry(found[0].to_ascii_lowercase()).or_insert(next);
-                format!("uuid#{number}")
-            };
+            let named =
+                |found: &Captures<'_>| format!("uuid#{}", number(&mut names.uuids, found[0].to_ascii_lowercase()));
             UUID.replace_all(text, named).into_owned()
         }
     }
@@ -132,8 +163,36 @@ mod tests {
         let both = [Normalise::Date, Normalise::TmpPaths];
         let one = with(&both, json!(["Today is Wed, 25 Nov 2026 15:01:02 UTC in /tmp/tmpab12/x"]));
         assert_eq!(one, with(&both, json!(["Today is 2026-11-26T00:00:00Z in /tmp/tmpzz99/x"])));
-        assert_eq!(one, json!(["Today is <date> in <tmp>/x"]));
+        assert_eq!(one, json!(["Today is <date> in <tmp#0>/x"]));
         assert_eq!(with(&[Normalise::TmpPaths], json!("2026-11-26")), json!("2026-11-26"));
+    }
+
+    #[test]
+    fn places_in_files_and_scores_are_no_times() {
+        let of = |text: &str| with(&[Normalise::Date], json!(text));
+        for text in ["main.rs:10:20", "main.rs:10:20:30", "16:09", "ratio 21:99:00", "a:12:30:59:1", "25:00:00"] {
+            assert_eq!(of(text), json!(text));
+        }
+        assert_ne!(of("error at main.rs:10:20"), of("error at main.rs:11:20"));
+        for (text, left) in [
+            ("at 10:20:30", "at <date>"),
+            ("[23:59:59.123 UTC]", "[<date>]"),
+            ("2026-11-25 10:20", "<date>"),
+            ("2026-11-25T10:20:30Z: started", "<date>: started"),
+            ("Wed, 25 Nov 2026 15:01 GMT", "<date>"),
+        ] {
+            assert_eq!(of(text), json!(left), "{text}");
+        }
+    }
+
+    #[test]
+    fn temp_paths_are_numbered_by_first_appearance() {
+        let of = |text: &str| with(&[Normalise::TmpPaths], json!(text));
+        assert_eq!(of("mv /tmp/good /tmp/bad"), of("mv /tmp/x1 /tmp/x2"));
+        assert_ne!(of("mv /tmp/a /tmp/b; rm /tmp/a"), of("mv /tmp/a /tmp/b; rm /tmp/b"));
+        let both = json!(["rm /tmp/good", {"a": "/tmp/good /tmp/bad"}]);
+        let swapped = json!(["rm /tmp/good", {"a": "/tmp/bad /tmp/good"}]);
+        assert_ne!(with(&[Normalise::TmpPaths], both), with(&[Normalise::TmpPaths], swapped));
     }
 
     #[test]

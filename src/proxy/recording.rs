@@ -3,12 +3,15 @@
 //! Live, the writer drives it with what crosses the proxy; in a replay it is driven with what the store holds, and
 //! every canonical form is computed again and compared.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
-use super::exchange::{Exchange, ExchangeError, sampling_of};
+use super::exchange::{Exchange, ExchangeError};
 use super::key::NORMALISER;
 use super::normalise::Normalise;
 use super::sampling::Sampling;
+use super::secret::Scan;
 use crate::canon::{RunId, json as canonical};
 use crate::store::{RunEnd, RunStatus, Store, StoreError, StoredEvent};
 use crate::transcript::{
@@ -21,6 +24,10 @@ use crate::transcript::{
 pub struct Header {
     /// What happened to calls that were not greedy and seeded.
     pub sampling: Sampling,
+    /// The seed that was set where one was missing.
+    pub seed: u32,
+    /// What happened to requests that held something like a credential.
+    pub secrets: Scan,
     /// What was left out of keys.
     pub normalise: Vec<Normalise>,
     /// The version of this program that recorded.
@@ -60,6 +67,8 @@ impl Header {
             "kind": "record",
             "normalise": normalise,
             "sampling": self.sampling.word(),
+            "secrets": self.secrets.word(),
+            "seed": self.seed,
             "version": self.version,
         });
         data.as_object().cloned().unwrap_or_default()
@@ -80,9 +89,14 @@ impl Header {
         let names = data.get("normalise").and_then(Value::as_array).ok_or(HeaderError::Malformed)?;
         let find = |name: &Value| Normalise::ALL.into_iter().find(|way| name.as_str() == Some(way.name()));
         let normalise = names.iter().map(find).collect::<Option<Vec<_>>>().ok_or(HeaderError::Malformed)?;
-        let sampling = sampling_of(&Value::Object(data.clone())).ok_or(HeaderError::Malformed)?;
-        let version = data.get("version").and_then(Value::as_str).ok_or(HeaderError::Malformed)?.to_owned();
-        let header = Self { sampling, normalise, version };
+        let word = |name: &str| data.get(name).and_then(Value::as_str).ok_or(HeaderError::Malformed);
+        let (rule, scan, version) = (word("sampling")?, word("secrets")?, word("version")?.to_owned());
+        let rules = [Sampling::Require, Sampling::Enforce, Sampling::Observe];
+        let sampling = rules.into_iter().find(|known| known.word() == rule).ok_or(HeaderError::Malformed)?;
+        let scans = [Scan::Warn, Scan::Refuse];
+        let secrets = scans.into_iter().find(|known| known.word() == scan).ok_or(HeaderError::Malformed)?;
+        let seed = data.get("seed").and_then(Value::as_u64).and_then(|seed| u32::try_from(seed).ok());
+        let header = Self { sampling, seed: seed.ok_or(HeaderError::Malformed)?, secrets, normalise, version };
         if header.data() == *data { Ok(header) } else { Err(HeaderError::Malformed) }
     }
 }
@@ -179,10 +193,17 @@ pub fn salvage(store: &mut Store, run: RunId, exchanges: &[Exchange], clock: Clo
         .collect::<Result<_, _>>()?;
     let mut recorder = Recorder::resume(store, run, clock, Retries::default())?;
     begin(&mut recorder, &header)?;
-    // One that was cut off at a proper end may be in both.
-    let missing = exchanges.iter().filter(|exchange| !recorded.contains(exchange));
-    for exchange in recorded.iter().chain(missing) {
+    // One may have become durable just before the recorder was killed, and then is in both.
+    let mut place = 0;
+    let mut arrived = BTreeSet::new();
+    for exchange in &recorded {
+        arrived.insert(exchange.head.arrival.unwrap_or(place));
         perform(&mut recorder, &header, exchange, Map::new())?;
+        place += 1;
+    }
+    for exchange in exchanges.iter().filter(|exchange| exchange.head.arrival.is_none_or(|at| !arrived.contains(&at))) {
+        perform(&mut recorder, &header, &exchange.clone().at(place), Map::new())?;
+        place += 1;
     }
     let roots = recorder.roots().clone();
     let end = RunEnd {
@@ -213,5 +234,68 @@ fn drive(player: &mut Player<'_>, store: &Store, run: RunId, header: &Header) ->
     match ending(&events) {
         Some(ending) => end(player, ending),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::{Aborted, By, Head};
+    use crate::store::{Access, Durability, NewRun};
+
+    fn exchange(text: &str, arrival: Option<u32>) -> Exchange {
+        let head = Head { method: "POST".into(), target: "/x".into(), status: 200, arrival, ..Head::default() };
+        Exchange { head, sent: text.into(), reply: text.into(), received: None }
+    }
+
+    #[test]
+    fn a_call_that_became_durable_before_the_kill_is_not_there_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(&folder.path().join("s.sqlite"), Access::Create, Durability::Normal).unwrap();
+        let run = RunId::from_bytes([1; 12]);
+        let (name, none) = ("x", "");
+        store
+            .begin_run(&NewRun {
+                id: run,
+                name,
+                kind: "record",
+                instance: name,
+                arm: none,
+                model: none,
+                tests: none,
+                orchestration: NORMALISER,
+                started_ms: 0,
+            })
+            .unwrap();
+        let clock = Clock { now_us: || 0, sleep: |_| {} };
+        let header = Header {
+            sampling: Sampling::Observe,
+            seed: 42,
+            secrets: Scan::Warn,
+            normalise: Vec::new(),
+            version: "0".into(),
+        };
+        let mut recorder = Recorder::new(&mut store, run, clock, Retries::default());
+        begin(&mut recorder, &header).unwrap();
+        // The second one to arrive was the first to end.
+        for (place, one) in
+            [exchange("b", Some(1)), exchange("a", Some(0)), exchange("c", Some(2))].into_iter().enumerate()
+        {
+            perform(&mut recorder, &header, &one.at(place as u32), Map::new()).unwrap();
+        }
+        drop(recorder);
+        // The file beside the store still has the third as under way, and a fourth.
+        let cut = |text: &str, arrival| {
+            let mut cut = exchange(text, Some(arrival));
+            cut.head.aborted = Some(Aborted { at: 1, by: By::Recorder });
+            cut
+        };
+        salvage(&mut store, run, &[cut("c", 2), cut("d", 3)], clock).unwrap();
+        let events = store.events(run).unwrap();
+        let kept = events.iter().filter(|event| event.kind == Kind::Exchange.name());
+        let kept: Vec<Exchange> = kept.map(|event| Exchange::of_store(&store, run, event).unwrap()).collect();
+        let arrivals: Vec<_> = kept.iter().map(|one| (one.sent.as_slice(), one.head.arrival)).collect();
+        assert_eq!(arrivals, [(&b"b"[..], Some(1)), (&b"a"[..], Some(0)), (&b"c"[..], None), (&b"d"[..], None)]);
+        assert_eq!(kept[2].head.aborted, None);
     }
 }

@@ -6,8 +6,7 @@
 use serde_json::{Value, json};
 
 use super::api::Api;
-#[cfg(any(feature = "live", test))]
-use super::splice;
+use super::{body, splice};
 use crate::model::Grade;
 
 /// What happens to calls that are not greedy and seeded.
@@ -65,6 +64,10 @@ impl Lacks {
 pub fn lacks(api: Api, body: &[u8], seed: u32) -> Lacks {
     let mut lacks = Lacks::default();
     if !api.samples() {
+        return lacks;
+    }
+    if !api.is_read() {
+        lacks.impossible = Some("how calls of this kind sample is not read");
         return lacks;
     }
     let Ok(body @ Value::Object(_)) = serde_json::from_slice::<Value>(body) else {
@@ -138,9 +141,20 @@ pub fn word(grade: Grade) -> &'static str {
     }
 }
 
+/// Returns what is sent on in the place of a body as it came; nothing where it is sent on itself.
+///
+/// A function of what was asked, the rule and the seed alone, so that whoever has the recording can say the same.
+pub fn in_place(rule: Sampling, seed: u32, api: Api, asked: &[u8], encoding: &str) -> Option<Vec<u8>> {
+    if rule != Sampling::Enforce || !api.samples() {
+        return None;
+    }
+    // What cannot be read is handed on as it is.
+    let decoded = body::decoded(asked, encoding).ok()?;
+    enforced(&decoded, &lacks(api, &decoded, seed))
+}
+
 /// Returns the body with everything set that can be; nothing where there is nothing to set.
-#[cfg(any(feature = "live", test))]
-pub(super) fn enforced(body: &[u8], lacks: &Lacks) -> Option<Vec<u8>> {
+fn enforced(body: &[u8], lacks: &Lacks) -> Option<Vec<u8>> {
     let mut out: Option<Vec<u8>> = None;
     for (path, value) in &lacks.settable {
         out = Some(splice::set(out.as_deref().unwrap_or(body), path, value)?);
@@ -253,6 +267,7 @@ mod tests {
         assert_eq!(of(Api::Messages, r#"{"model":"m","top_k":1}"#), Some(Grade::Greedy));
         assert_eq!(of(Api::OllamaChat, r#"{"options":{"temperature":0,"seed":-1}}"#), Some(Grade::Greedy));
         assert_eq!(of(Api::Embeddings, "{}"), None);
+        assert_eq!(of(Api::Unread, r#"{"temperature":0,"seed":1}"#), Some(Grade::NotReexecutable));
         assert_eq!(lacks(Api::Chat, b"{\"temperature\":1}", 5).words(), "temperature is not 0, seed is not 5");
     }
 }

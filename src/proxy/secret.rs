@@ -138,6 +138,25 @@ fn private_keys(text: &str) -> Vec<Range<usize>> {
     found
 }
 
+/// What happens when a request holds something like a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scan {
+    /// It is said at the end.
+    Warn,
+    /// The request is refused.
+    Refuse,
+}
+
+impl Scan {
+    /// Returns the word of the command line.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Warn => "warn",
+            Self::Refuse => "refuse",
+        }
+    }
+}
+
 /// Looks for credentials in bodies. They are never rewritten: a scan warns, or refuses.
 #[derive(Clone, Default)]
 pub struct Secrets {
@@ -159,6 +178,12 @@ impl Secrets {
     /// Says whether a text holds one of the values.
     pub(super) fn holds(&self, text: &str) -> bool {
         self.values.iter().any(|value| text.contains(value.as_str()))
+    }
+
+    /// Returns a text with `mask` in place of each of the values.
+    #[cfg(any(feature = "live", test))]
+    pub(super) fn masked(&self, text: &str, mask: &str) -> String {
+        self.values.iter().fold(text.to_owned(), |text, value| text.replace(value.as_str(), mask))
     }
 
     /// Says what was found, never the value itself.

@@ -18,7 +18,7 @@ pub struct Tape {
     run: RunId,
     events: Vec<StoredEvent>,
     normalise: Vec<Normalise>,
-    /// Positions of the exchanges not yet given, by key.
+    /// Positions of the exchanges not yet given, by key, each in the order in which the requests arrived.
     left: BTreeMap<Blake3, VecDeque<usize>>,
     /// How often each key was recorded.
     recorded: BTreeMap<Blake3, usize>,
@@ -52,6 +52,7 @@ impl Tape {
     ) -> Result<Self, ExchangeError> {
         let events = store.events(run)?;
         let (mut left, mut counts, mut keys) = (BTreeMap::<_, VecDeque<_>>::new(), BTreeMap::new(), BTreeMap::new());
+        let mut places = BTreeMap::new();
         for (at, event) in events.iter().enumerate().filter(|(_, event)| event.kind == Kind::Exchange.name()) {
             let key = match event.body(REQUEST) {
                 Some(body) if normalise == recorded => body.digest,
@@ -59,7 +60,17 @@ impl Tape {
             };
             left.entry(key).or_default().push_back(at);
             *counts.entry(key).or_default() += 1;
+            places.insert(at, places.len());
             keys.insert(at, key);
+        }
+        // They stand in the order of their ends. Only of equal ones does it matter which one arrived first.
+        for queue in left.values_mut().filter(|queue| queue.len() > 1) {
+            let mut arrivals = BTreeMap::new();
+            for at in queue.iter() {
+                let arrival = Exchange::of_store(store, run, &events[*at])?.head.arrival;
+                arrivals.insert(*at, arrival.map_or(places[at], |arrival| arrival as usize));
+            }
+            queue.make_contiguous().sort_by_key(|at| (arrivals[at], *at));
         }
         Ok(Self {
             run,
@@ -95,7 +106,7 @@ impl Tape {
     /// A store that fails, or holds bytes that are not what their digests say: they are never given.
     pub fn take(&mut self, store: &Store, head: &Head, body: &[u8]) -> Result<Found, ExchangeError> {
         // Mostly an agent asks for what comes next, to the byte; only otherwise is there a canonical form to compute.
-        if let Some(at) = self.next() {
+        if let Some(at) = self.next().filter(|at| self.is_first(*at)) {
             let exchange = self.read(store, at)?;
             let encoding = |head: &Head| head.request_headers.get("content-encoding").cloned();
             let is_same = exchange.head.method == head.method
@@ -130,6 +141,11 @@ impl Tape {
             return Ok(Found::Diverged(Box::new(Divergence::remark(event.seq, &event.kind, "request", remark))));
         }
         Ok(self.give(at, digest, exchange))
+    }
+
+    /// Says whether it is the first of those with its key.
+    fn is_first(&self, at: usize) -> bool {
+        self.left.get(&self.keys[&at]).and_then(VecDeque::front) == Some(&at)
     }
 
     /// Returns the first exchange that was not given yet.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use runproof::canon::RunId;
-use runproof::proxy::{self, Aborted, By, Ending, Exchange, Head, Header, Sampling};
+use runproof::proxy::{self, Aborted, By, Ending, Exchange, Head, Header, Sampling, Scan};
 use runproof::store::{Access, Durability, NewRun, RunEnd, RunStatus, Store};
 use runproof::transcript::{Clock, Recorder, Retries};
 use serde_json::{Map, Value, json};
@@ -73,7 +73,13 @@ fn recorded() -> TestEnv {
             started_ms: START / 1000,
         })
         .unwrap();
-    let header = Header { sampling: Sampling::Observe, normalise: Vec::new(), version: "0".into() };
+    let header = Header {
+        sampling: Sampling::Observe,
+        seed: 42,
+        secrets: Scan::Warn,
+        normalise: Vec::new(),
+        version: "0".into(),
+    };
     let retries = Retries { tries: 1, first_pause: Duration::ZERO, longest_pause: Duration::ZERO };
     let clock = Clock { now_us: || START, sleep: |_| {} };
     let mut recorder = Recorder::new(&mut store, RUN, clock, retries);

@@ -133,7 +133,7 @@ fn operation(api: Api) -> Option<&'static str> {
         Api::Chat | Api::Responses | Api::Messages | Api::OllamaChat => Some("chat"),
         Api::Completions | Api::OllamaGenerate => Some("text_completion"),
         Api::Embeddings => Some("embeddings"),
-        Api::Other => None,
+        Api::Unread | Api::Other => None,
     }
 }
 

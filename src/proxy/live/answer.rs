@@ -5,7 +5,8 @@ use hyper::{Response, StatusCode};
 use serde_json::json;
 
 use super::outlet::Outlet;
-use crate::proxy::{Api, Head, Service, decoded, sampling};
+use crate::proxy::body::BodyError;
+use crate::proxy::{Api, Head, Header, Sampling, Scan, Secrets, Service, decoded, sampling};
 
 /// An error on its way to an agent.
 #[derive(Debug, Clone)]
@@ -21,9 +22,39 @@ impl Refusal {
         Self { status, code, message: message.into() }
     }
 
-    /// Refuses a call that is not as greedy and seeded as its API allows. A replay refuses it in the same words, so they
-    /// depend on nothing but the call.
-    pub(super) fn of_sampling(head: &Head, body: &[u8]) -> Option<Self> {
+    /// Refuses what the rules of a recording refuse. A replay refuses it in the same words, so they depend on nothing but
+    /// the request.
+    pub(super) fn by_rules(header: &Header, secrets: &Secrets, head: &Head, body: &[u8]) -> Option<Self> {
+        let of_sampling = (header.sampling == Sampling::Require).then(|| Self::of_sampling(head, body)).flatten();
+        of_sampling.or_else(|| Self::of_body(header.secrets, secrets, head, body))
+    }
+
+    /// Refuses a body that is too large once decoded and, where that was asked for, a request with a credential in it.
+    fn of_body(scan: Scan, secrets: &Secrets, head: &Head, body: &[u8]) -> Option<Self> {
+        let encoding = head.request_headers.get("content-encoding").map_or("", String::as_str);
+        let decoded = match decoded(body, encoding) {
+            Err(error @ BodyError::TooLarge) => {
+                return Some(Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", error.to_string()));
+            }
+            decoded => decoded,
+        };
+        if scan == Scan::Warn {
+            return None;
+        }
+        let refuse = |code, message: String| Some(Self::new(StatusCode::BAD_REQUEST, code, message));
+        if head.has_secret_path() {
+            return refuse("secret_in_path", format!("the path of {} holds something like a credential", head.target));
+        }
+        match decoded {
+            Ok(decoded) => refuse("secret_in_body", secret_in(head, &secrets.scan(&decoded)?)),
+            Err(error) => {
+                refuse("unreadable_body", format!("the request to {} cannot be looked through: {error}", head.target))
+            }
+        }
+    }
+
+    /// Refuses a call that is not as greedy and seeded as its API allows.
+    fn of_sampling(head: &Head, body: &[u8]) -> Option<Self> {
         let api = Api::of(&head.method, &head.target);
         let refuse = |words: &str| {
             let message = format!("the call is not greedy and seeded: {words}");
@@ -81,4 +112,9 @@ pub(super) fn own(status: StatusCode, body: Vec<u8>) -> Response<Outlet> {
         response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
     }
     response
+}
+
+/// Says where something like a credential is.
+pub(super) fn secret_in(head: &Head, found: &str) -> String {
+    format!("the request to {} holds {found}", head.target)
 }

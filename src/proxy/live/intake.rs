@@ -11,7 +11,7 @@ use hyper::{Method, StatusCode, Version};
 use super::answer::Refusal;
 use super::listen::{Allowed, Peer};
 use crate::proxy::body::LARGEST;
-use crate::proxy::{Head, Service};
+use crate::proxy::{Head, Secrets, Service};
 
 /// The longest silence of an agent in the middle of its request.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -55,10 +55,14 @@ pub(super) fn check(parts: &Parts, allowed: &Allowed) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Returns whom a request is for, and its path without a prefix that says so.
+pub(super) fn of(parts: &Parts) -> (Service, &str) {
+    Service::of(parts.uri.path(), parts.uri.query(), parts.headers.contains_key("anthropic-version"))
+}
+
 /// Reads the whole request.
-pub(super) async fn take(parts: Parts, mut body: Incoming) -> Result<Taken, (Service, Refusal)> {
-    let is_anthropic = parts.headers.contains_key("anthropic-version");
-    let (service, path) = Service::of(parts.uri.path(), is_anthropic);
+pub(super) async fn take(parts: Parts, mut body: Incoming, secrets: &Secrets) -> Result<Taken, (Service, Refusal)> {
+    let (service, path) = of(&parts);
     let path = path.to_owned();
     let refuse = |status, code, message: String| Err((service, Refusal::new(status, code, message)));
     let too_large = || format!("the request is larger than {LARGEST} bytes");
@@ -91,5 +95,6 @@ pub(super) async fn take(parts: Parts, mut body: Incoming) -> Result<Taken, (Ser
     for (name, value) in &parts.headers {
         head.keep_request(name.as_str(), value.as_bytes());
     }
+    head.forget(secrets);
     Ok(Taken { service, path, parts, head, body: bytes })
 }

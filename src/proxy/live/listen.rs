@@ -1,19 +1,22 @@
 //! The server itself: accepts connections on one thread, with bounds on headers, time and number.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::body::Incoming;
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::task::LocalSet;
 
 use super::outlet::Outlet;
@@ -24,8 +27,10 @@ const HEAD: usize = 64 << 10;
 const HEADERS: usize = 128;
 /// The longest time from a request's first byte to the end of its head.
 const HEAD_TIME: Duration = Duration::from_secs(15);
-/// Connections at the same time; further ones wait.
+/// Connections at the same time; a further one takes the place of the one that is idle for longest, or waits.
 const CONNECTIONS: usize = 512;
+/// How long an idle connection that is asked to close may take.
+const CLOSING: Duration = Duration::from_millis(500);
 /// How long exchanges may still run after the end was called: longer than a stream that has said its end may stay open.
 const GRACE: Duration = Duration::from_secs(6);
 /// How often that is looked at.
@@ -156,8 +161,16 @@ async fn accept<S, F>(
     S: 'static,
     F: Future<Output = Response<Outlet>> + 'static,
 {
+    let open = Rc::new(Open::default());
     loop {
-        let Ok(permit) = Arc::clone(permits).acquire_owned().await else { return };
+        let permit = match Arc::clone(permits).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                open.close_idlest();
+                let Ok(permit) = Arc::clone(permits).acquire_owned().await else { return };
+                permit
+            }
+        };
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(_) => {
@@ -167,12 +180,15 @@ async fn accept<S, F>(
             }
         };
         stream.set_nodelay(true).ok();
-        let state = Rc::clone(&state);
+        let (state, open) = (Rc::clone(&state), Rc::clone(&open));
         tokio::task::spawn_local(async move {
+            let line = open.enter();
+            let used = Rc::clone(&line);
             let service = service_fn(move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(Peer(peer));
+                let using = Using::new(&used);
                 let reply = handle(Rc::clone(&state), request);
-                async move { Ok::<_, Infallible>(reply.await) }
+                async move { Ok::<_, Infallible>(reply.await.map(|outlet| Held { outlet, _using: using })) }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -180,10 +196,113 @@ async fn accept<S, F>(
                 .max_buf_size(HEAD)
                 .max_headers(HEADERS)
                 .serve_connection(TokioIo::new(stream), service);
+            let mut connection = std::pin::pin!(connection);
             // A connection that breaks is the agent's affair; hyper has answered malformed requests itself.
-            let _ = connection.await;
+            tokio::select! {
+                _ = connection.as_mut() => {}
+                () = line.close.notified() => {
+                    // A request that comes at this moment is still answered.
+                    connection.as_mut().graceful_shutdown();
+                    while tokio::time::timeout(CLOSING, connection.as_mut()).await.is_err() && line.users.get() > 0 {}
+                }
+            }
+            open.leave(&line);
             drop(permit);
         });
+    }
+}
+
+/// The connections that are open, in the order of their last use.
+#[derive(Default)]
+struct Open {
+    lines: RefCell<Vec<Rc<Line>>>,
+    clock: Rc<Cell<u64>>,
+}
+
+/// One connection.
+struct Line {
+    /// Requests whose reply has not gone out.
+    users: Cell<u32>,
+    /// When it was last in use, in uses of all.
+    last: Cell<u64>,
+    clock: Rc<Cell<u64>>,
+    is_closing: Cell<bool>,
+    close: Notify,
+}
+
+impl Open {
+    fn enter(&self) -> Rc<Line> {
+        let line = Rc::new(Line {
+            users: Cell::new(0),
+            last: Cell::new(0),
+            clock: Rc::clone(&self.clock),
+            is_closing: Cell::new(false),
+            close: Notify::new(),
+        });
+        line.touch();
+        self.lines.borrow_mut().push(Rc::clone(&line));
+        line
+    }
+
+    fn leave(&self, line: &Rc<Line>) {
+        self.lines.borrow_mut().retain(|other| !Rc::ptr_eq(other, line));
+    }
+
+    /// Has the connection closed that is idle for longest, if any is.
+    fn close_idlest(&self) {
+        let lines = self.lines.borrow();
+        let idle = lines.iter().filter(|line| line.users.get() == 0 && !line.is_closing.get());
+        if let Some(line) = idle.min_by_key(|line| line.last.get()) {
+            line.is_closing.set(true);
+            line.close.notify_one();
+        }
+    }
+}
+
+impl Line {
+    fn touch(&self) {
+        self.clock.set(self.clock.get() + 1);
+        self.last.set(self.clock.get());
+    }
+}
+
+/// Counts a request until its reply has gone out.
+struct Using(Rc<Line>);
+
+impl Using {
+    fn new(line: &Rc<Line>) -> Self {
+        line.users.set(line.users.get() + 1);
+        Self(Rc::clone(line))
+    }
+}
+
+impl Drop for Using {
+    fn drop(&mut self) {
+        self.0.users.set(self.0.users.get() - 1);
+        self.0.touch();
+    }
+}
+
+/// A reply's body that keeps its connection in use.
+struct Held {
+    outlet: Outlet,
+    _using: Using,
+}
+
+impl Body for Held {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        Pin::new(&mut self.get_mut().outlet).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.outlet.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.outlet.size_hint()
     }
 }
 
@@ -195,6 +314,23 @@ pub(super) trait Busy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_connection_that_is_idle_for_longest_gives_way() {
+        let open = Open::default();
+        let (one, two, three) = (open.enter(), open.enter(), open.enter());
+        let busy = Using::new(&one);
+        drop(Using::new(&two));
+        open.close_idlest();
+        assert!(three.is_closing.get() && !two.is_closing.get());
+        open.close_idlest();
+        assert!(two.is_closing.get() && !one.is_closing.get());
+        open.close_idlest();
+        assert!(!one.is_closing.get());
+        drop(busy);
+        open.leave(&one);
+        assert_eq!(open.lines.borrow().len(), 2);
+    }
 
     #[test]
     fn only_addresses_localhost_and_allowed_names_are_hosts() {

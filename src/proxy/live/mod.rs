@@ -12,7 +12,7 @@ mod upstream;
 mod writer;
 
 pub use listen::{Allowed, Listening};
-pub use record::{Recorded, Recording, Scan, record};
+pub use record::{Recorded, Recording, record};
 pub use serve::{Replayed, Replaying, serve};
 pub use upstream::{UpstreamError, Upstreams};
 pub use writer::WriteError;

@@ -21,20 +21,10 @@ use super::relay::forwarded;
 use super::upstream::{self, HttpClient, Upstreams};
 use super::writer::{self, Job, WriteError, Written};
 use crate::canon::RunId;
-use crate::proxy::body;
 use crate::proxy::flight::Flight;
-use crate::proxy::{Api, Ending, Head, Header, Sampling, Secrets, Service, sampling};
+use crate::proxy::{Api, Ending, Header, Secrets, Service, sampling};
 use crate::store::Store;
 use crate::transcript::{Clock, Roots};
-
-/// What happens when a body holds something like a credential.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scan {
-    /// It is said at the end.
-    Warn,
-    /// The request is refused.
-    Refuse,
-}
 
 /// What a recording proxy is to do.
 pub struct Recording {
@@ -42,14 +32,10 @@ pub struct Recording {
     pub upstreams: Upstreams,
     /// What is written down of the recording as a whole.
     pub header: Header,
-    /// The seed that is set where one is missing.
-    pub seed: u32,
     /// Names by which it may be asked.
     pub allowed: Allowed,
     /// What counts as a credential.
     pub secrets: Secrets,
-    /// What happens then.
-    pub scan: Scan,
     /// The longest silence of an upstream.
     pub silence: Duration,
     /// The clock.
@@ -70,6 +56,8 @@ pub struct Recorded {
     pub refused: Vec<String>,
     /// Where something like a credential was found.
     pub found: Vec<String>,
+    /// Where something like a credential was left out of what is stored.
+    pub masked: Vec<String>,
     /// Replies that redirected elsewhere, and were not followed.
     pub redirected: u32,
     /// Exchanges that were still under way at the end, kept as far as they came.
@@ -91,10 +79,10 @@ pub fn record(
     let (jobs, waiting) = mpsc::channel();
     let begun_us = store.run(run).ok().flatten().map_or(0, |row| row.started_ms.saturating_mul(1000));
     let (header, clock) = (settings.header.clone(), settings.clock);
-    let (secrets, scan) = (settings.secrets.clone(), settings.scan);
+    let secrets = settings.secrets.clone();
     let writer = std::thread::Builder::new()
         .name("writer".into())
-        .spawn(move || writer::write(store, run, &header, clock, (&secrets, scan), &waiting))?;
+        .spawn(move || writer::write(store, run, &header, clock, &secrets, &waiting))?;
     let last = jobs.clone();
     let flight = Flight::begin(&settings.path, run)?;
     let make = move || Proxy {
@@ -113,10 +101,11 @@ pub fn record(
         let flight = Rc::into_inner(proxy).map(|proxy| proxy.flight);
         let finish = move |ending: Ending| {
             let _ = last.send(Job::End(ending));
-            let Written { store, roots, exchanges, found, failed } = writer.join().expect("the writer does not panic");
+            let Written { store, roots, exchanges, found, masked, failed } =
+                writer.join().expect("the writer does not panic");
             // What was still under way is durable only now.
             drop(flight);
-            Recorded { store, roots, exchanges, refused, found, redirected, cut_off, failed }
+            Recorded { store, roots, exchanges, refused, found, masked, redirected, cut_off, failed }
         };
         Box::new(finish) as Box<dyn FnOnce(Ending) -> Recorded + Send>
     })
@@ -160,15 +149,14 @@ impl Drop for Running {
 impl Proxy {
     async fn handle(self: Rc<Self>, request: Request<Incoming>) -> Response<Outlet> {
         let (parts, body) = request.into_parts();
-        let service = Service::of(parts.uri.path(), parts.headers.contains_key("anthropic-version")).0;
+        let service = intake::of(&parts).0;
         if let Err(refusal) = intake::check(&parts, &self.settings.allowed) {
             return refusal.response(service);
         }
-        let mut taken = match intake::take(parts, body).await {
+        let taken = match intake::take(parts, body, &self.settings.secrets).await {
             Ok(taken) => taken,
             Err((service, refusal)) => return refusal.response(service),
         };
-        taken.head.forget(&self.settings.secrets);
         let (reply, replied) = oneshot::channel();
         let running = Running::new(&self);
         // A task of its own: when the agent leaves, hyper drops this future, and what came so far is recorded still.
@@ -185,39 +173,14 @@ impl Proxy {
 
     /// Says what goes to the server in the body's place, if anything.
     pub(super) fn outgoing(&self, taken: &Taken) -> Result<Option<Vec<u8>>, Refusal> {
-        if self.settings.header.sampling == Sampling::Require
-            && let Some(refusal) = Refusal::of_sampling(&taken.head, &taken.body)
-        {
+        let (header, head) = (&self.settings.header, &taken.head);
+        if let Some(refusal) = Refusal::by_rules(header, &self.settings.secrets, head, &taken.body) {
             self.refused.borrow_mut().push(refusal.message.clone());
             return Err(refusal);
         }
-        let encoding = taken.head.request_headers.get("content-encoding").map_or("", String::as_str);
-        let decoded = match body::decoded(&taken.body, encoding) {
-            Ok(decoded) => decoded,
-            Err(error @ body::BodyError::TooLarge) => {
-                return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", error.to_string()));
-            }
-            Err(error) if self.settings.scan == Scan::Refuse => {
-                let message = format!("the request to {} cannot be looked through: {error}", taken.head.target);
-                self.refused.borrow_mut().push(message.clone());
-                return Err(Refusal::new(StatusCode::BAD_REQUEST, "unreadable_body", message));
-            }
-            // What cannot be read is handed on as it is.
-            Err(_) => return Ok(None),
-        };
-        // Where it only warns, the writer looks while the server is at work.
-        if self.settings.scan == Scan::Refuse
-            && let Some(found) = self.settings.secrets.scan(&decoded)
-        {
-            let message = secret_in(&taken.head, &found);
-            self.refused.borrow_mut().push(message.clone());
-            return Err(Refusal::new(StatusCode::BAD_REQUEST, "secret_in_body", message));
-        }
-        if self.settings.header.sampling != Sampling::Enforce {
-            return Ok(None);
-        }
-        let lacks = sampling::lacks(Api::of(&taken.head.method, &taken.head.target), &decoded, self.settings.seed);
-        Ok(sampling::enforced(&decoded, &lacks))
+        let encoding = head.request_headers.get("content-encoding").map_or("", String::as_str);
+        let api = Api::of(&head.method, &head.target);
+        Ok(sampling::in_place(header.sampling, header.seed, api, &taken.body, encoding))
     }
 
     pub(super) fn request(
@@ -244,9 +207,4 @@ impl Proxy {
         *request.headers_mut() = headers;
         Some(request)
     }
-}
-
-/// Says where something like a credential is.
-pub(super) fn secret_in(head: &Head, found: &str) -> String {
-    format!("the request to {} holds {found}", head.target)
 }

@@ -66,13 +66,9 @@ impl Proxy {
             None => (None, body),
         };
         let request = self.request(&parts, service, &path, &sent, received.is_some());
-        let exchange = Exchange { head, received, sent, reply: Vec::new() };
-        let Some(request) = request else {
-            let refusal = Refusal::new(StatusCode::BAD_REQUEST, "bad_target", "the path makes no address of a server");
-            let _ = reply.send(refusal.response(service));
-            return;
-        };
+        let mut exchange = Exchange { head, received, sent, reply: Vec::new() };
         let number = self.flight.borrow_mut().takes_off(&exchange);
+        exchange.head.arrival = Some(number);
         let mut under = Under {
             proxy: self,
             exchange,
@@ -81,6 +77,10 @@ impl Proxy {
             number,
             chunks: Vec::new(),
             last_ms: 0,
+        };
+        let Some(request) = request else {
+            let refusal = Refusal::new(StatusCode::BAD_REQUEST, "bad_target", "the path makes no address of a server");
+            return self.answer(under, refusal, service, reply).await;
         };
         let asked = tokio::select! {
             asked = timeout(self.settings.silence, self.client.request(request)) => asked,

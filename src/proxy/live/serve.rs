@@ -14,7 +14,7 @@ use super::answer::{Refusal, own};
 use super::intake;
 use super::listen::{self, Allowed, Busy, Listening};
 use super::outlet::{Outlet, broken, drained};
-use crate::proxy::{By, Exchange, ExchangeError, Found, Sampling, Service, Tape};
+use crate::proxy::{By, Exchange, ExchangeError, Found, Header, Secrets, Service, Tape};
 use crate::store::Store;
 use crate::transcript::Divergence;
 
@@ -29,8 +29,10 @@ pub struct Replaying {
     pub tape: Tape,
     /// Names by which it may be asked.
     pub allowed: Allowed,
-    /// What happened to calls that were not greedy and seeded: those that were refused are refused again.
-    pub sampling: Sampling,
+    /// What the recording was begun with: what its rules refused is refused again.
+    pub header: Header,
+    /// What counts as a credential.
+    pub secrets: Secrets,
     /// Whether streams come as slowly as they were recorded.
     pub pace: bool,
 }
@@ -54,11 +56,12 @@ pub struct Replayed {
 pub fn serve(listener: TcpListener, settings: Replaying) -> std::io::Result<Listening<Replayed>> {
     let make = move || Proxy {
         allowed: settings.allowed,
+        secrets: settings.secrets,
         pace: settings.pace,
         state: RefCell::new(State {
             store: settings.store,
             tape: settings.tape,
-            sampling: settings.sampling,
+            header: settings.header,
             divergence: None,
             damage: None,
         }),
@@ -78,6 +81,7 @@ pub fn serve(listener: TcpListener, settings: Replaying) -> std::io::Result<List
 
 struct Proxy {
     allowed: Allowed,
+    secrets: Secrets,
     pace: bool,
     state: RefCell<State>,
 }
@@ -91,7 +95,7 @@ impl Busy for Proxy {
 struct State {
     store: Store,
     tape: Tape,
-    sampling: Sampling,
+    header: Header,
     divergence: Option<Divergence>,
     damage: Option<ExchangeError>,
 }
@@ -99,15 +103,15 @@ struct State {
 impl Proxy {
     async fn handle(self: Rc<Self>, request: Request<Incoming>) -> Response<Outlet> {
         let (parts, body) = request.into_parts();
-        let service = Service::of(parts.uri.path(), parts.headers.contains_key("anthropic-version")).0;
+        let service = intake::of(&parts).0;
         if let Err(refusal) = intake::check(&parts, &self.allowed) {
             return refusal.response(service);
         }
-        let taken = match intake::take(parts, body).await {
+        let taken = match intake::take(parts, body, &self.secrets).await {
             Ok(taken) => taken,
             Err((service, refusal)) => return refusal.response(service),
         };
-        let found = self.state.borrow_mut().find(&taken.head, &taken.body);
+        let found = self.state.borrow_mut().find(&self.secrets, &taken.head, &taken.body);
         match found {
             Ok((exchange, observation)) => self.reply(*exchange, &observation, service),
             Err(refusal) => refusal.response(service),
@@ -146,7 +150,12 @@ impl Proxy {
 }
 
 impl State {
-    fn find(&mut self, head: &crate::proxy::Head, body: &[u8]) -> Result<(Box<Exchange>, String), Refusal> {
+    fn find(
+        &mut self,
+        secrets: &Secrets,
+        head: &crate::proxy::Head,
+        body: &[u8],
+    ) -> Result<(Box<Exchange>, String), Refusal> {
         let diverged = |divergence: &Divergence| {
             Refusal::new(
                 StatusCode::BAD_REQUEST,
@@ -168,9 +177,7 @@ impl State {
         if let Some(error) = &self.damage {
             return Err(damaged(error));
         }
-        if self.sampling == Sampling::Require
-            && let Some(refusal) = Refusal::of_sampling(head, body)
-        {
+        if let Some(refusal) = Refusal::by_rules(&self.header, secrets, head, body) {
             return Err(refusal);
         }
         match self.tape.take(&self.store, head, body) {

@@ -5,10 +5,10 @@ use std::sync::mpsc::Receiver;
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
-use super::record::{Scan, secret_in};
+use super::answer::secret_in;
 use crate::canon::RunId;
 use crate::proxy::recording;
-use crate::proxy::{Ending, Exchange, Header, Secrets, decoded};
+use crate::proxy::{Ending, Exchange, Header, Scan, Secrets, decoded};
 use crate::store::{RunEnd, RunStatus, Store};
 use crate::transcript::{Clock, Recorder, Retries, Roots, TranscriptError};
 
@@ -30,6 +30,8 @@ pub(super) struct Written {
     pub(super) exchanges: u32,
     /// Where something like a credential was found, each place once.
     pub(super) found: Vec<String>,
+    /// Where something like a credential was left out.
+    pub(super) masked: Vec<String>,
     /// The first exchange that could not be recorded, or the ending.
     pub(super) failed: Option<WriteError>,
 }
@@ -41,22 +43,27 @@ pub(super) fn write(
     run: RunId,
     header: &Header,
     clock: Clock,
-    (secrets, scan): (&Secrets, Scan),
+    secrets: &Secrets,
     jobs: &Receiver<Job>,
 ) -> Written {
     let mut recorder = Recorder::new(&mut store, run, clock, Retries::default());
-    let (mut exchanges, mut found) = (0, Vec::new());
+    let (mut exchanges, mut found, mut masked) = (0, Vec::new(), Vec::new());
     let mut failed = recording::begin(&mut recorder, header).err();
     let mut has_ended = false;
     while let Ok(job) = jobs.recv() {
         match job {
             Job::Exchange(exchange, observation, told) => {
+                let exchange = exchange.at(exchanges);
                 let written = recording::perform(&mut recorder, header, &exchange, observation);
                 exchanges += u32::from(written.is_ok());
                 // An agent that has gone away needs no word.
                 let _ = told.send(written.as_ref().map(|_| ()).map_err(ToString::to_string));
                 failed = failed.or(written.err());
-                let asked = (scan == Scan::Warn).then(|| secrets.scan(&exchange.asked_decoded())).flatten();
+                let is_scanned = header.secrets == Scan::Warn;
+                let path = (is_scanned && exchange.head.has_secret_path())
+                    .then(|| format!("the path of {} held something like a credential", exchange.head.target));
+                masked.extend(path.filter(|text| !masked.contains(text)));
+                let asked = is_scanned.then(|| secrets.scan(&exchange.asked_decoded())).flatten();
                 let asked = asked.map(|text| secret_in(&exchange.head, &text));
                 found.extend(asked.filter(|text| !found.contains(text)));
                 // An error may repeat a header that is kept nowhere else.
@@ -86,5 +93,5 @@ pub(super) fn write(
     };
     let finished = store.finish_run(run, &end);
     failed = failed.or(finished.err().map(TranscriptError::Store));
-    Written { store, roots, exchanges, found, failed }
+    Written { store, roots, exchanges, found, masked, failed }
 }

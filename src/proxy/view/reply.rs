@@ -124,7 +124,7 @@ pub fn canonical(head: &Head, raw: &[u8]) -> Vec<u8> {
 fn json_body(head: &Head, raw: &[u8]) -> Option<Value> {
     let body = decoded(raw, head.header("content-encoding")).ok()?;
     let mut value: Value = serde_json::from_slice(&body).ok()?;
-    if let Some(members) = value.as_object_mut().filter(|_| Api::of(&head.method, &head.target) != Api::Other) {
+    if let Some(members) = value.as_object_mut().filter(|_| Api::of(&head.method, &head.target).is_read()) {
         VOLATILE.iter().for_each(|name| drop(members.remove(*name)));
     }
     Some(value)

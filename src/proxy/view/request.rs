@@ -7,7 +7,7 @@ use crate::proxy::Api;
 
 /// Returns what a decoded request body says, where it is a call of a kind that is known.
 pub fn conversation(api: Api, body: &[u8]) -> Option<Conversation> {
-    if !api.samples() {
+    if !api.samples() || !api.is_read() {
         return None;
     }
     let value: Value = serde_json::from_slice(body).ok()?;
