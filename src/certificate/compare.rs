@@ -150,12 +150,17 @@ impl Verification {
             Replay::Broken(_) | Replay::Outcome(_) => {
                 let ours = with_replay(&edge, evidence, replay);
                 let claim = statement.rungs().first();
-                let word = ours.criterion("replay-equal").map_or("", |criterion| criterion.reason.as_str()).to_owned();
+                // The last criterion of either kind of run is about this.
+                let word = ours.criteria().last().map_or("", |criterion| criterion.reason.as_str()).to_owned();
                 let equal = matches!(replay, Replay::Outcome(outcome) if outcome.is_equal());
                 if !equal {
                     self.fail(Problem::new(Reason::Replay, word));
                 } else if claim != RungClaim::of(&ours).as_ref() {
                     self.fail(Problem::new(Reason::Rung, "the rung comes out otherwise with the replay"));
+                } else if statement.is_of_recorded_agent() {
+                    // No command ran: that everything comes out of its bytes again is evidence, and no replay.
+                    let how = "`runproof replay RUN -- CMD` replays it";
+                    self.add("replay", Status::Unavailable, format!("{word}; {how}"));
                 } else {
                     self.pass("replay", word);
                     self.level = Level::Replay;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::key::{KeyError, PublicKey};
 use super::level::Level;
-use super::predicate::ModelFact;
+use super::predicate::{ModelFact, RECORDED};
 use super::statement::{CAMPAIGN_CERTIFICATE, Predicate, RUN_CERTIFICATE, Statement};
 use super::strict;
 use crate::canon::Sha256;
@@ -142,7 +142,9 @@ pub struct Rule {
     /// Models, by name or by digest; `*` as above.
     #[serde(default = "anything")]
     pub models: Vec<String>,
-    /// Profiles of a campaign, by digest, since a name is the signer's own; `*` for any. A certificate of a run has none.
+    /// Profiles of a campaign, by digest, since a name is the signer's own; `*` for any. A certificate of a run has none,
+    /// but of a recorded agent, whose rungs ask for less, the word `recorded-agent` must stand here where rungs are
+    /// required; `*` does not say that.
     #[serde(default = "anything")]
     pub profiles: Vec<String>,
 }
@@ -174,6 +176,13 @@ impl Rule {
         let is_named = any(&self.profiles, &digest.to_hex()) || any(&self.profiles, &digest.to_string());
         // By name nothing is shown: whoever signs chooses it. Only `*` and digests count.
         (!is_named).then(|| format!("the profile {:?} ({digest})", profile.name))
+    }
+}
+
+impl Rule {
+    /// Says whether the weaker rungs of a recorded agent are enough where rungs are required.
+    pub(super) fn takes_recorded_agents(&self) -> bool {
+        self.profiles.iter().any(|profile| profile == RECORDED)
     }
 }
 

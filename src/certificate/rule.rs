@@ -26,6 +26,7 @@ pub(super) fn find_rule<'p>(
     statement: &Statement,
     counted: &BTreeSet<String>,
 ) -> Result<&'p Rule, Problem> {
+    let is_recorded = statement.is_of_recorded_agent();
     let mut nearest = (0, Problem::new(Reason::Rule, "no rule of the policy is about this type"));
     for rule in policy.rules.iter().filter(|rule| rule.predicate_type == statement.predicate_type()) {
         let keys = rule.keys.iter().filter(|keyid| counted.contains(*keyid)).count();
@@ -41,6 +42,12 @@ pub(super) fn find_rule<'p>(
             (3, Problem::new(Reason::Threshold, message))
         } else if let Some(number) = missing {
             (4, Problem::new(Reason::RungRequired, format!("rung {number} is required and not certified as passed")))
+        } else if let Some(number) = rule.require_rungs.first().filter(|_| is_recorded && !rule.takes_recorded_agents())
+        {
+            let message = format!(
+                "rung {number} is required, and a recorded agent's asks for less; a rule that takes it names \"recorded-agent\" in `profiles`"
+            );
+            (4, Problem::new(Reason::RungRequired, message))
         } else {
             return Ok(rule);
         };

@@ -116,6 +116,11 @@ impl Statement {
         &self.predicate_type
     }
 
+    /// Says whether it is about a recorded agent.
+    pub fn is_of_recorded_agent(&self) -> bool {
+        self.run().is_some_and(RunPredicate::is_recorded)
+    }
+
     /// Returns what is said of a run, if it is about one.
     pub fn run(&self) -> Option<&RunPredicate> {
         match &self.predicate {

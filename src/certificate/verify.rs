@@ -221,7 +221,13 @@ impl Verification {
 
     /// Returns the level that has to be reached; the policy's word is the least.
     pub fn required(&self, asked: Option<Level>) -> Level {
-        let usual = if self.evidence_given { Level::Replay } else { Level::Signature };
+        let is_recorded = self.statement.as_ref().is_some_and(Statement::is_of_recorded_agent);
+        let usual = match self.evidence_given {
+            // It is replayed by its command, which is not run here.
+            true if is_recorded => Level::Evidence,
+            true => Level::Replay,
+            false => Level::Signature,
+        };
         match (asked, self.rule_level) {
             (None, rule) => rule.map_or(usual, |rule| rule.max(usual)),
             (asked, rule) => asked.max(rule).unwrap_or(usual),

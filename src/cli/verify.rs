@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use rustix::fs::OFlags;
 
-use crate::certificate::{Date, Decision, Level, MAX_CERTIFICATE, Report, Trust, Verification};
+use crate::certificate::{Date, Decision, Level, MAX_CERTIFICATE, Report, Statement, Trust, Verification};
 
 use super::again::{self, AgainArgs};
 use super::args::Global;
@@ -183,7 +183,9 @@ impl<'a> Examination<'a> {
 
     fn look(&self, verification: &mut Verification, source: &Source, path: &Path, ui: &mut Ui) -> Result<(), Failure> {
         let required = verification.required(self.require);
-        let wants_replay = required >= Level::Replay;
+        // Whatever a recorded agent's recomputation shows counts, though it is no replay.
+        let is_recorded = verification.statement().is_some_and(Statement::is_of_recorded_agent);
+        let wants_replay = required >= Level::Replay || is_recorded && required >= Level::Evidence;
         let Some(root) = verification.statement().and_then(|statement| Some(statement.run()?.transcript.raw_root))
         else {
             let beside = path.join(CERTIFICATES);

@@ -1,15 +1,15 @@
 //! Rung 641 of a recorded agent: what can be said of a run whose edits and tests are somebody else's.
 //!
-//! The criteria about edits, tests and patches are not asked: nothing in the recording could show them. The built-in
-//! profile [`PROFILE`] says so, and its digest is in the rung, so that nobody takes the one for the other.
+//! The criteria about edits, tests and patches are not asked: nothing in the recording could show them. Nor is
+//! `replay-equal`, which takes the command: `roots-recomputed` in its place says only that everything recorded comes out
+//! of the stored bytes again. The built-in profile [`PROFILE`] says so, and its digest is in the rung, so that nobody
+//! takes the one for the other.
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-
 use super::course::digest_of;
 use super::edge::RunInput;
-use super::edge::whole::{replay_equal, transcript_complete};
+use super::edge::whole::{roots_recomputed, transcript_complete};
 use super::finding::{Finding, counted};
 use super::ladder::{Basis, Number, Rung};
 use crate::canon::Sha256;
@@ -18,7 +18,7 @@ use crate::proxy::{Exchange, Header, is_recording, view};
 use crate::transcript::{Entry, Evidence, Kind};
 
 /// Criteria of rung 641 that are not asked of a recorded agent.
-pub const NOT_ASKED: [&str; 8] = [
+pub const NOT_ASKED: [&str; 9] = [
     "replies-reparse",
     "edits-reapply",
     "files-intact",
@@ -26,11 +26,12 @@ pub const NOT_ASKED: [&str; 8] = [
     "final-patch",
     "patch-accepted",
     "outcome-follows",
+    "replay-equal",
     "tests",
 ];
 
 /// The built-in profile for recorded agents; its SHA-256 is the profile of their rungs.
-pub const PROFILE: &str = r#"{"asked":["transcript-complete","exchanges-reread","requests-as-asked","calls-graded","replay-equal"],"name":"recorded-agent","not_asked":["replies-reparse","edits-reapply","files-intact","attempts-pristine","final-patch","patch-accepted","outcome-follows","tests"]}"#;
+pub const PROFILE: &str = r#"{"asked":["transcript-complete","exchanges-reread","requests-as-asked","calls-graded","roots-recomputed"],"name":"recorded-agent","not_asked":["replies-reparse","edits-reapply","files-intact","attempts-pristine","final-patch","patch-accepted","outcome-follows","replay-equal","tests"]}"#;
 
 /// Says whether the run is a recording of somebody's agent.
 pub fn is_recorded(evidence: &Evidence<'_>) -> bool {
@@ -79,7 +80,7 @@ pub(super) fn assess(input: &RunInput<'_>) -> Rung {
         };
         criteria.push(finding.criterion(name, Basis::Recomputed));
     }
-    criteria.push(replay_equal(evidence, input.replay));
+    criteria.push(roots_recomputed(evidence, input.replay));
     Rung::new(Number::Edge, Some(Sha256::of(PROFILE.as_bytes())), criteria)
 }
 
@@ -128,47 +129,41 @@ fn reread(evidence: &Evidence<'_>, header: &Header, read: &[(&Entry, Exchange)])
         .figure("aborted", aborted)
 }
 
-/// What was sent on is what the agent asked, but for settings of the sampling.
-fn as_asked(_: &Evidence<'_>, _: &Header, read: &[(&Entry, Exchange)]) -> Finding {
+/// What was sent on is what the agent asked, or what the recorder's own rule and seed make of that, to the byte.
+fn as_asked(_: &Evidence<'_>, header: &Header, read: &[(&Entry, Exchange)]) -> Finding {
     let mut changed = 0;
     let mut on = Vec::new();
-    for (entry, exchange) in read.iter().filter(|(_, exchange)| exchange.received.is_some()) {
-        let parse = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).map(without_sampling);
-        let (Ok(asked), Ok(sent)) = (parse(&exchange.asked_decoded()), parse(&exchange.sent)) else {
-            return Finding::failed(format!("event {}: a rewritten request is no JSON", entry.position));
-        };
-        if asked != sent {
-            let reason = "more than the sampling was changed in the request that was sent on";
+    for (entry, exchange) in read {
+        let ours = exchange.in_place(header.sampling, header.seed);
+        let theirs = exchange.received.is_some().then_some(exchange.sent.as_slice());
+        if ours.as_deref() != theirs {
+            let rule = header.sampling.word();
+            let reason = match (&ours, theirs) {
+                (_, None) => format!("the request was sent on as it was asked, and {rule} changes it"),
+                (None, _) => format!("the request that was sent on is another one, and {rule} changes nothing in it"),
+                _ => {
+                    format!("the request that was sent on is not what {rule} with the seed {} makes of it", header.seed)
+                }
+            };
             return Finding::failed(format!("event {}: {reason}", entry.position));
         }
-        changed += 1;
-        on.extend(digest_of(entry, "received").into_iter().chain(digest_of(entry, "sent")));
+        if theirs.is_some() {
+            changed += 1;
+            on.extend(digest_of(entry, "received").into_iter().chain(digest_of(entry, "sent")));
+        }
     }
     let reason = match changed {
         0 => "every request was sent on as it was asked".to_owned(),
-        _ => format!("{} sent on with other sampling, nothing else changed", counted(changed, "request")),
+        _ => format!(
+            "{} sent on with temperature and seed as the rule sets them, nothing else changed",
+            counted(changed, "request")
+        ),
     };
     Finding::passed(reason).on(on).figure("rewritten", changed)
 }
 
-/// Removes what `enforce` may set; a group of options that is left empty goes too.
-fn without_sampling(mut value: Value) -> Value {
-    if let Some(members) = value.as_object_mut() {
-        members.remove("temperature");
-        members.remove("seed");
-        if let Some(Value::Object(options)) = members.get_mut("options") {
-            options.remove("temperature");
-            options.remove("seed");
-        }
-        let is_empty = members
-            .get("options")
-            .is_some_and(|options| options.is_null() || options.as_object().is_some_and(serde_json::Map::is_empty));
-        if is_empty {
-            members.remove("options");
-        }
-    }
-    value
-}
+/// Targets that are named at most.
+const NAMED: usize = 3;
 
 /// Every call has its grade: how far it could be made again.
 fn graded(_: &Evidence<'_>, header: &Header, read: &[(&Entry, Exchange)]) -> Finding {
@@ -183,8 +178,20 @@ fn graded(_: &Evidence<'_>, header: &Header, read: &[(&Entry, Exchange)]) -> Fin
             format!("; requests are compared without {}", names.join(", "))
         }
     };
+    // Nobody knows whether a model wrote text in answer to these: they are named, so that nobody takes them for graded.
+    let unknown: Vec<&(&Entry, Exchange)> = read.iter().filter(|(_, exchange)| exchange.is_unknown()).collect();
+    let ungraded = match unknown.len() {
+        0 => String::new(),
+        count => {
+            let targets: BTreeSet<&str> = unknown.iter().map(|(_, exchange)| bare(&exchange.head.target)).collect();
+            let named: Vec<&str> = targets.iter().take(NAMED).copied().collect();
+            let more = if targets.len() > NAMED { ", …" } else { "" };
+            let requests = counted(count, "other request");
+            format!("; {requests} not read and ungraded ({}{more})", named.join(", "))
+        }
+    };
     let reason = format!(
-        "{}: {seeded} greedy and seeded, {greedy} greedy without a seed, {not} not re-executable{weaker}",
+        "{}: {seeded} greedy and seeded, {greedy} greedy without a seed, {not} not re-executable{weaker}{ungraded}",
         counted(calls.len(), "call")
     );
     Finding::passed(reason)
@@ -193,7 +200,14 @@ fn graded(_: &Evidence<'_>, header: &Header, read: &[(&Entry, Exchange)]) -> Fin
         .figure("seeded", seeded)
         .figure("greedy", greedy)
         .figure("not_reexecutable", not)
+        .figure("ungraded", unknown.len())
         .figure("tokens_out", tokens(read))
+}
+
+/// Returns the path of a target, not too long.
+fn bare(target: &str) -> &str {
+    let path = target.split('?').next().unwrap_or_default();
+    &path[..path.floor_char_boundary(80)]
 }
 
 fn tokens(read: &[(&Entry, Exchange)]) -> usize {
@@ -203,9 +217,14 @@ fn tokens(read: &[(&Entry, Exchange)]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Map, Value, json};
 
     use super::*;
+    use crate::canon::RunId;
+    use crate::proxy::{self, Sampling, Scan};
+    use crate::rung::Verdict;
+    use crate::store::{Access, Durability, NewRun, Store};
+    use crate::transcript::{Clock, Recorder, Retries};
 
     #[test]
     fn the_profile_is_canonical_and_lists_what_is_not_asked() {
@@ -213,16 +232,87 @@ mod tests {
         assert_eq!(value["not_asked"], json!(NOT_ASKED));
     }
 
+    fn exchange(target: &str, asked: &str, sent: Option<&str>) -> Exchange {
+        let head = crate::proxy::Head { method: "POST".into(), target: target.into(), ..Default::default() };
+        let received = sent.map(|_| asked.as_bytes().to_vec());
+        Exchange { head, received, sent: sent.unwrap_or(asked).into(), reply: Vec::new() }
+    }
+
+    fn header(sampling: Sampling) -> Header {
+        Header { sampling, seed: 7, secrets: Scan::Warn, normalise: Vec::new(), version: "0".into() }
+    }
+
+    /// Assesses one exchange by one criterion, with nothing else beside it.
+    fn found(assess: Assess, sampling: Sampling, exchange: Exchange) -> (Verdict, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.sqlite");
+        let mut store = Store::open(&path, Access::Create, Durability::Normal).unwrap();
+        let run = RunId::from_bytes([1; 12]);
+        let text = "x";
+        store
+            .begin_run(&NewRun {
+                id: run,
+                name: text,
+                kind: "record",
+                instance: text,
+                arm: "",
+                model: "",
+                tests: "",
+                orchestration: text,
+                started_ms: 0,
+            })
+            .unwrap();
+        let clock = Clock { now_us: || 0, sleep: |_| {} };
+        let mut recorder = Recorder::new(&mut store, run, clock, Retries::default());
+        let header = header(sampling);
+        proxy::begin(&mut recorder, &header).unwrap();
+        proxy::perform(&mut recorder, &header, &exchange, Map::new()).unwrap();
+        let evidence = Evidence::of_run(&store, run).unwrap();
+        let entry = &evidence.entries()[1];
+        let criterion = assess(&evidence, &header, &[(entry, exchange)]).criterion("x", Basis::Recomputed);
+        (criterion.verdict, criterion.reason)
+    }
+
     #[test]
-    fn only_the_sampling_may_differ() {
-        let same = |a: Value, b: Value| without_sampling(a) == without_sampling(b);
-        assert!(same(json!({"m": 1}), json!({"m": 1, "temperature": 0, "seed": 42})));
-        assert!(same(
-            json!({"options": {"num_ctx": 1}}),
-            json!({"options": {"num_ctx": 1, "seed": 1, "temperature": 0}})
-        ));
-        assert!(same(json!({}), json!({"options": {"seed": 1, "temperature": 0}})));
-        assert!(!same(json!({"m": 1}), json!({"m": 2})));
-        assert!(!same(json!({"top_p": 1}), json!({"top_p": 0.5})));
+    fn only_what_the_rule_sets_may_differ() {
+        use Sampling::{Enforce, Observe, Require};
+        let chat = "/v1/chat/completions";
+        let asked = r#"{"model":"m","messages":[]}"#;
+        let set = r#"{"model":"m","messages":[],"temperature":0,"seed":7}"#;
+        let verdict = |sampling, sent| found(as_asked, sampling, exchange(chat, asked, sent)).0;
+        assert_eq!(verdict(Enforce, Some(set)), Verdict::Passed);
+        assert_eq!(verdict(Observe, None), Verdict::Passed);
+        assert_eq!(verdict(Require, None), Verdict::Passed);
+        for other in [
+            None,
+            Some(r#"{"model":"m","messages":[],"temperature":0,"seed":8}"#),
+            Some(r#"{"model":"m","messages":[],"temperature":0.5,"seed":7}"#),
+            Some(r#"{"model":"m","messages":[1],"temperature":0,"seed":7}"#),
+            Some(r#"{"model":"m","messages":[],"temperature":0,"seed":7} "#),
+        ] {
+            assert_eq!(verdict(Enforce, other), Verdict::Failed, "{other:?}");
+        }
+        assert_eq!(verdict(Observe, Some(set)), Verdict::Failed);
+        assert_eq!(verdict(Require, Some(set)), Verdict::Failed);
+        let embeddings = exchange("/v1/embeddings", "{}", Some(r#"{"temperature":0}"#));
+        assert_eq!(found(as_asked, Enforce, embeddings).0, Verdict::Failed);
+    }
+
+    #[test]
+    fn calls_that_are_not_read_are_counted_and_named() {
+        let of = |target: &str| found(graded, Sampling::Observe, exchange(target, r#"{"temperature":0}"#, None)).1;
+        for target in ["/v1/messages/batches", "/completion", "/v1beta/models/g:generateContent", "/v1/threads/t/runs"]
+        {
+            assert!(
+                of(target).contains("1 call: 0 greedy and seeded, 0 greedy without a seed, 1 not"),
+                "{}",
+                of(target)
+            );
+        }
+        let text = of("/v2/whatever?x=1");
+        assert!(text.starts_with("0 calls") && text.ends_with("1 other request not read and ungraded (/v2/whatever)"));
+        assert!(!of("/v1/messages/count_tokens").contains("ungraded"));
+        let unreadable = exchange("/v1/chat/completions", "{\"temperature\":NaN}", None);
+        assert!(found(graded, Sampling::Observe, unreadable).1.contains("1 not re-executable"));
     }
 }

@@ -25,7 +25,10 @@ struct Ended {
 
 impl Running {
     fn start(env: &TestEnv, args: &[&str]) -> Self {
-        let mut command = env.command(args);
+        Self::of(env.command(args))
+    }
+
+    fn of(mut command: std::process::Command) -> Self {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let mut said = BufReader::new(child.stderr.take().expect("a pipe"));
         let mut line = String::new();
@@ -386,6 +389,145 @@ fn what_was_refused_for_how_it_samples_is_refused_again_in_the_same_words() {
 }
 
 #[test]
+fn what_was_refused_for_a_credential_is_refused_again_in_the_same_words() {
+    let env = work();
+    let upstream = echo();
+    let key = format!("sk-{}", "a1b2".repeat(8));
+    let ask = |proxy: &Running| -> Vec<(u16, Vec<u8>)> {
+        let packed = "POST /v1/chat/completions HTTP/1.1\r\ncontent-encoding: rot13";
+        [
+            proxy.post("/v1/chat/completions", &chat(&format!("my key is {key}"))),
+            proxy.ask(&format!("GET /v1/files/{key}/content HTTP/1.1"), b""),
+            proxy.ask(packed, b"{}"),
+            proxy.post("/v1/chat/completions", &chat("try")),
+        ]
+        .into_iter()
+        .map(|reply| (reply.status, reply.body))
+        .collect()
+    };
+    let proxy = Running::record(&env, &upstream, &["--secrets", "refuse"]);
+    let first = ask(&proxy);
+    assert_eq!(first.iter().map(|reply| reply.0).collect::<Vec<_>>(), [400, 400, 400, 200]);
+    let ended = proxy.stop();
+    assert!(ended.code == 0 && !ended.said.contains(&key), "{}", ended.said);
+    assert_eq!(upstream.seen().len(), 1);
+    let proxy = Running::replay(&env, &[]);
+    assert_eq!(ask(&proxy), first);
+    let ended = proxy.stop();
+    assert!(ended.code == 0 && ended.said.contains("1 of 1 calls, equal"), "{}", ended.said);
+}
+
+#[test]
+fn a_key_in_a_path_goes_out_and_is_not_kept() {
+    let env = work();
+    let upstream = echo();
+    let (shape, value) = (format!("sk-{}", "a1b2".repeat(8)), "CANARY-correct-horse");
+    let mut command = env.command(&["record", "--listen", "127.0.0.1:0", "--upstream-openai", &upstream.url()]);
+    command.env("MY_API_KEY", value);
+    let proxy = Running::of(command);
+    for secret in [shape.as_str(), value] {
+        assert_eq!(proxy.post(&format!("/v1/bot-{secret}/chat/completions?k={value}"), &chat("x")).status, 200);
+    }
+    let ended = proxy.stop();
+    assert!(ended.said.contains("the path of /v1/<secret>/chat/completions"), "{}", ended.said);
+    assert!(ended.said.contains("/v1/bot-<secret>/chat/completions?k=<secret>"), "{}", ended.said);
+    let seen: Vec<String> = upstream.seen().into_iter().map(|seen| seen.path).collect();
+    assert!(seen[0].contains(&shape) && seen[1].contains(value), "{seen:?}");
+    let shown =
+        env.run(&["show", "last", "--full"]).sound() + &env.run(&["log", "last", "--json"]).sound() + &ended.said;
+    assert!(!shown.contains(&shape) && !shown.contains(value), "{shown}");
+}
+
+#[test]
+fn what_azure_puts_before_its_calls_goes_out_and_is_kept() {
+    let env = work();
+    let upstream = echo();
+    let proxy = Running::start(&env, &["record", "--listen", "127.0.0.1:0", "--upstream-openai", &upstream.url()]);
+    let target = "/openai/deployments/mine/chat/completions?api-version=2025-04-01";
+    let body = json!({"messages": [{"role": "user", "content": "x"}]});
+    assert_eq!(proxy.post(target, &body).status, 200);
+    assert_eq!(proxy.post("/openai/v1/chat/completions", &body).status, 200);
+    // The ends of its paths are nobody's calls elsewhere.
+    assert_eq!(proxy.post("/v1/forms/3/responses", &body).status, 200);
+    proxy.stop();
+    let seen = upstream.seen();
+    assert_eq!([&*seen[0].path, &*seen[1].path], [target, "/chat/completions"]);
+    assert_eq!([0, 1, 2].map(|at: usize| seen[at].json()["temperature"].clone()), [json!(0), json!(0), Value::Null]);
+    assert!(env.run(&["log", "last"]).sound().contains(target));
+}
+
+#[test]
+fn equal_calls_at_the_same_time_come_back_in_the_order_in_which_they_arrived() {
+    let env = work();
+    let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", server.local_addr().expect("an address"));
+    let proxy = Running::start(&env, &["record", "--listen", "127.0.0.1:0", "--upstream-openai", &url]);
+    let take = || {
+        let (mut stream, _) = server.accept().expect("a call");
+        let (mut some, mut got) = ([0; 4096], Vec::new());
+        while !got.ends_with(b"}]}") {
+            let count = stream.read(&mut some).expect("bytes");
+            got.extend_from_slice(&some[..count]);
+        }
+        stream
+    };
+    let answer = |mut stream: TcpStream, number: u32| {
+        let body = json!({"number": number}).to_string();
+        let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+        stream.write_all((head + &body).as_bytes()).expect("sent");
+    };
+    let body = r#"{"model":"m","seed":1,"temperature":0,"messages":[{"role":"user","content":"same"}]}"#;
+    let post = |proxy: &Running| proxy.ask("POST /v1/chat/completions HTTP/1.1", body.as_bytes()).text();
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| post(&proxy));
+        let first = take();
+        let fast = scope.spawn(|| post(&proxy));
+        // The second one is answered before the first.
+        answer(take(), 2);
+        assert_eq!(fast.join().expect("no panic"), "{\"number\":2}");
+        answer(first, 1);
+        assert_eq!(slow.join().expect("no panic"), "{\"number\":1}");
+    });
+    assert_eq!(proxy.stop().code, 0);
+    let proxy = Running::replay(&env, &[]);
+    for number in [1, 2] {
+        assert_eq!(post(&proxy), format!("{{\"number\":{number}}}"));
+    }
+    assert_eq!(proxy.stop().code, 0);
+    let _ = env.run(&["check", "last"]).sound();
+}
+
+#[test]
+fn idle_connections_give_way_to_one_that_asks() {
+    let env = work();
+    let upstream = echo();
+    let proxy = Running::record(&env, &upstream, &[]);
+    let idle: Vec<TcpStream> = (0..512).map(|_| proxy.connect()).collect();
+    assert_eq!(proxy.post("/v1/chat/completions", &chat("room?")).status, 200);
+    drop(idle);
+    assert_eq!(proxy.stop().code, 0);
+}
+
+#[test]
+fn signals_are_handed_on_and_end_the_run() {
+    for (signal, code) in
+        [(rustix::process::Signal::INT, 130), (rustix::process::Signal::TERM, 143), (rustix::process::Signal::HUP, 129)]
+    {
+        let env = work();
+        let mut command = env.command(&["record", "--", "/bin/sleep", "30"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let mut said = BufReader::new(child.stderr.take().expect("a pipe"));
+        let mut line = String::new();
+        said.read_line(&mut line).expect("it says where it is");
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).expect("it runs");
+        assert_eq!(child.wait().expect("it ends").code(), Some(code));
+        let shown = env.run(&["show", "last", "--json"]).sound();
+        let run: Value = serde_json::from_str(shown.lines().next().unwrap_or_default()).expect("JSON");
+        assert_eq!(run["status"], "finished", "{run}");
+    }
+}
+
+#[test]
 fn a_reply_that_repeats_a_credential_is_said() {
     let key = format!("sk-{}", "a1b2".repeat(8));
     for rule in ["warn", "refuse"] {
@@ -614,7 +756,8 @@ fn a_command_is_recorded_replayed_without_a_network_and_certified() {
     // This very program as somebody's agent: it asks an Ollama what a name stands for.
     let with = |args: &[&str]| {
         let mut command = env.command(args);
-        command.args(["--", env!("CARGO_BIN_EXE_runproof"), "model", "show", "ollama:llama3.1:8b"]);
+        let script = "\"$0\" model show ollama:llama3.1:8b; grep CapBnd /proc/self/status >&2";
+        command.args(["--", "/bin/sh", "-c", script, env!("CARGO_BIN_EXE_runproof")]);
         env.finish(&mut command)
     };
     let first = with(&["record", "--upstream-ollama", &stub.url(), "--name", "ours"]);
@@ -624,13 +767,26 @@ fn a_command_is_recorded_replayed_without_a_network_and_certified() {
     assert_eq!(again.code, 0, "{again:?}");
     assert!(again.stderr.contains("equal"), "{again:?}");
     assert_eq!(again.stdout, first.stdout);
+    if again.stderr.contains("network namespace with loopback only") {
+        let bounds = again.stderr.lines().find_map(|line| line.strip_prefix("CapBnd:")).expect("the command ran");
+        let bounds = u64::from_str_radix(bounds.trim(), 16).expect("a mask");
+        // Who is root only in a namespace of users may keep the name of what it never had.
+        let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
+        assert!(!is_root || bounds & (1 << 21 | 1 << 12) == 0, "neither SYS_ADMIN nor NET_ADMIN: {bounds:x}");
+    }
 
     let _ = env.run(&["check", "ours"]).sound();
     let _ = env.run(&["key", "new", "k"]).sound();
     let _ = env.run(&["certify", "ours", "--key", "k", "-o", "c.json", "--evidence", "evidence"]).sound();
-    let verify = ["verify", "c.json", "--evidence", "evidence", "--key", "k.pub", "--require"];
-    let output = env.run(&[&verify[..], &["replay"]].concat());
-    assert_eq!(output.code, 0, "{output:?}");
+    let verify = ["verify", "c.json", "--evidence", "evidence", "--key", "k.pub"];
+    let output = env.run(&verify);
+    assert!(output.code == 0 && output.stdout.contains("level evidence"), "{output:?}");
+    assert!(output.stdout.contains("the command was not run"), "{output:?}");
+    // What was only computed again is no replay.
+    let output = env.run(&[&verify[..], &["--require", "replay"]].concat());
+    assert!(output.code == 5 && output.stdout.contains("the command was not run"), "{output:?}");
+    let rung = env.run(&["check", "ours"]).sound();
+    assert!(rung.contains("roots-recomputed") && !rung.contains("replay-equal  passed"), "{rung}");
 }
 
 #[test]
@@ -640,6 +796,9 @@ fn a_command_that_asks_nobody_and_one_that_is_not_there_are_said() {
     assert!(output.code == 4 && output.stderr.contains("no call arrived"), "{output:?}");
     let output = env.run(&["record", "--", "no-such-program-here"]);
     assert!(output.code == 4 && output.stderr.contains("does not start"), "{output:?}");
+    assert!(!env.run(&["log", "no-such-program-here"]).stderr.is_empty());
+    let stats: Value = serde_json::from_str(&env.run(&["store", "stats", "--json"]).sound()).expect("JSON");
+    assert_eq!(stats["runs"], 1, "what did not start leaves no run");
     let held = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = held.local_addr().expect("an address").to_string();
     let output = env.run(&["record", "--listen", &address, "--", "true"]);

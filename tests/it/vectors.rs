@@ -1,7 +1,8 @@
 //! The certificate vectors in `certs/`: every case is verified by the program and must come out as written beside it.
 //!
-//! `RUNPROOF_WRITE_CERTS=1 cargo test --test it vectors` records the demo run anew and writes all of them again. All
-//! keys are made of fixed seeds, so what is written depends on the recorded run alone.
+//! `RUNPROOF_WRITE_CERTS=1 cargo test --test it vectors` records the demo run anew and writes all of them again;
+//! `=cases` writes only the cases, from the certificates that are there. All keys are made of fixed seeds, so what is
+//! written depends on the recorded run alone.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -888,6 +889,28 @@ fn evidence(maker: &mut Maker) {
     }
 }
 
+/// The rung of a recorded agent asks for less, so a rule that requires it must say that it takes such ones.
+fn recorded_agents(maker: &mut Maker) {
+    let mut statement: Value = serde_json::from_slice(&maker.payload).unwrap();
+    let predicate = &mut statement["predicate"];
+    predicate["instance"]["id"] = json!("recorded-agent");
+    predicate["configuration"]["arm"] = json!("recorded");
+    predicate["outcome"]["result"] = json!("recorded");
+    let certificate = signed(&serde_json_canonicalizer::to_vec(&statement).unwrap(), &["ci"]);
+    let what = "a recorded agent's rung where the rule does not take one";
+    maker.add("T07_recorded_agent", what, certificate.clone(), 1, "rung-required");
+    let what = "a recorded agent's rung where the rule names any profile";
+    let case = maker.add("T07_recorded_agent_any", what, certificate.clone(), 1, "rung-required");
+    let mut any = policy();
+    any["rules"][0]["profiles"] = json!(["*"]);
+    case.policy = Some(any);
+    let what = "a recorded agent's rung where the rule names its profile";
+    let case = maker.add("T07_recorded_agent_named", what, certificate, 0, "");
+    let mut named = policy();
+    named["rules"][0]["profiles"] = json!(["recorded-agent"]);
+    case.policy = Some(named);
+}
+
 fn cases() -> Vec<Case> {
     let payload = |name: &str| Envelope::from_bytes(&fs::read(certs().join(name)).unwrap()).unwrap().payload;
     let mut maker = Maker {
@@ -900,6 +923,7 @@ fn cases() -> Vec<Case> {
     signatures(&mut maker);
     statements(&mut maker);
     policies(&mut maker);
+    recorded_agents(&mut maker);
     evidence(&mut maker);
     campaign::cases(&mut maker);
     maker.cases
@@ -961,6 +985,11 @@ fn write() {
         fs::copy(several.work().join(name), certs().join("campaign").join(name)).unwrap();
     }
     fs::write(certs().join("campaign/failed.profile.json"), campaign::failed_profile(&several)).unwrap();
+    write_cases();
+}
+
+/// Writes what is made from the recorded certificates, as they are.
+fn write_cases() {
     for (name, bytes) in files() {
         let path = certs().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -1064,10 +1093,10 @@ fn tell(result: &Value) {
 /// Writes everything again, once, if that is asked for.
 fn written() {
     static WRITTEN: std::sync::Once = std::sync::Once::new();
-    WRITTEN.call_once(|| {
-        if std::env::var_os("RUNPROOF_WRITE_CERTS").is_some() {
-            write();
-        }
+    WRITTEN.call_once(|| match std::env::var("RUNPROOF_WRITE_CERTS").as_deref() {
+        Ok("cases") => write_cases(),
+        Ok(_) => write(),
+        Err(_) => {}
     });
 }
 

@@ -66,8 +66,10 @@ pub fn assess_run(input: &RunInput<'_>) -> Rung {
 /// Returns the assessment of the same evidence with another replay: no other criterion looks at the replay.
 #[must_use]
 pub fn with_replay(rung: &Rung, evidence: &Evidence<'_>, replay: Replay<'_>) -> Rung {
-    let others = rung.criteria().iter().filter(|criterion| criterion.name != whole::REPLAY_EQUAL).cloned();
-    let criteria = others.chain([whole::replay_equal(evidence, replay)]).collect();
+    let replayed = if recorded::is_recorded(evidence) { whole::roots_recomputed } else { whole::replay_equal };
+    let last = replayed(evidence, replay);
+    let others = rung.criteria().iter().filter(|criterion| criterion.name != last.name).cloned();
+    let criteria = others.chain([last.clone()]).collect();
     Rung::new(rung.number(), rung.profile(), criteria)
 }
 

@@ -8,6 +8,8 @@ use crate::transcript::Evidence;
 
 /// Name of the criterion about the replay, the last one.
 pub(in crate::rung) const REPLAY_EQUAL: &str = "replay-equal";
+/// Name of the last one of a recorded agent: its command is not run, what it left is computed again.
+pub(in crate::rung) const ROOTS_RECOMPUTED: &str = "roots-recomputed";
 
 /// Every body is there with its digests, the roots are the ones written down, and the events are in order to the end.
 pub(in crate::rung) fn transcript_complete(input: &RunInput<'_>, disorder: Option<&str>) -> Criterion {
@@ -34,6 +36,15 @@ pub(in crate::rung) fn transcript_complete(input: &RunInput<'_>, disorder: Optio
 
 /// A replay without network and model came to the same bytes.
 pub(in crate::rung) fn replay_equal(evidence: &Evidence<'_>, replay: Replay<'_>) -> Criterion {
+    replayed(REPLAY_EQUAL, "equal to the byte", evidence, replay)
+}
+
+/// Every canonical form and both roots of a recorded agent came out of the stored bytes again. Its command did not run.
+pub(in crate::rung) fn roots_recomputed(evidence: &Evidence<'_>, replay: Replay<'_>) -> Criterion {
+    replayed(ROOTS_RECOMPUTED, "computed again from the stored bytes; the command was not run", evidence, replay)
+}
+
+fn replayed(name: &str, equal: &str, evidence: &Evidence<'_>, replay: Replay<'_>) -> Criterion {
     let roots = evidence.roots();
     let finding = match replay {
         Replay::None(reason) => Finding::unknown(reason),
@@ -45,8 +56,8 @@ pub(in crate::rung) fn replay_equal(evidence: &Evidence<'_>, replay: Replay<'_>)
             None if [outcome.raw_root, outcome.canonical_root] != [roots.raw(), roots.canonical()] => {
                 Finding::failed("the replay was of another transcript")
             }
-            None => Finding::passed(format!("{}, equal to the byte", counted(outcome.events as usize, "event"))),
+            None => Finding::passed(format!("{}, {equal}", counted(outcome.events as usize, "event"))),
         },
     };
-    finding.on([Sha256::of(evidence.manifest())]).criterion(REPLAY_EQUAL, Basis::Replayed)
+    finding.on([Sha256::of(evidence.manifest())]).criterion(name, Basis::Replayed)
 }
