@@ -58,8 +58,8 @@ pub(crate) struct BenchArgs {
     /// Name of the campaign. [default: that of INSTANCES]
     #[arg(long)]
     name: Option<String>,
-    /// Thresholds that the campaign is meant for; `check` and `certify` hold it against them.
-    #[arg(long, value_name = "FILE")]
+    /// Thresholds that the campaign is meant for, a file or `swe-bench-lite`; `check` and `certify` hold it against them.
+    #[arg(long, value_name = "FILE|NAME")]
     profile: Option<PathBuf>,
     #[command(flatten)]
     models: ModelArgs,

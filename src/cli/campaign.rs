@@ -31,9 +31,9 @@ pub(crate) struct CampaignArgs {
     /// Runs that make up a campaign, or `all` of the store. Re-executions of them in the same store are found.
     #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
     pub(crate) runs: Vec<String>,
-    /// Thresholds of a campaign, in TOML or JSON; built in: 5 instances, direct arm at 40 % and above the patch arm, seeds
+    /// Thresholds of a campaign, in TOML or JSON, or `swe-bench-lite`; built in: 5 instances, direct arm at 40 % and above the patch arm, seeds
     /// 42, 137 and 9001; for 65537: everything resolved, every call executed again 3 times.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE|NAME")]
     profile: Option<PathBuf>,
     /// Folder with the certificates of the runs, for 65537. `check` counts those that --policy or --key trusts, `certify`
     /// those signed by its own key.
@@ -253,7 +253,7 @@ pub(crate) fn verify(
                 return Ok(());
             }
         },
-        (None, None) => Profile::default(),
+        (None, None) => Profile::of_digest(campaign.profile.digest.as_sha256()).unwrap_or_default(),
     };
     if let Some(missing) = missing(campaign, &profile, certificates.is_some()) {
         verification.unavailable("evidence", missing);

@@ -112,10 +112,14 @@ fn check_campaign(
     Ok(exit)
 }
 
-/// Reads a profile file.
+/// Reads a profile file, or takes a built-in profile by its name.
 pub(crate) fn read_profile(path: &Path) -> Result<Profile, Failure> {
+    if let Some(profile) = path.to_str().and_then(Profile::named) {
+        return Ok(profile);
+    }
     let text = std::fs::read_to_string(path).map_err(|error| {
         Failure::new(FailureKind::Environment, format!("cannot read the profile {}: {error}", path.display()))
+            .hint("name a file, or a built-in profile: built-in, swe-bench-lite")
     })?;
     Profile::from_text(&text).map_err(|error| {
         let hint = "docs/profile.md lists the keys";

@@ -26,6 +26,7 @@ mod exit;
 mod export;
 mod failure;
 mod files;
+mod gc;
 mod hints;
 mod host;
 mod interrupt;

@@ -10,6 +10,7 @@ use crate::store::{Access, Durability, Stats, Store, VerifyReport};
 
 use super::args::Global;
 use super::export::{FormArgs, export_as};
+use super::gc::GcArgs;
 use super::merge::MergeArgs;
 use super::runs::{find_run, open_store, prefix_length, short};
 use super::ui::{Tone, Unit, printable};
@@ -63,6 +64,11 @@ enum StoreVerb {
     /// and of several with one canonical root that with the smallest raw root; if their canonical roots differ, nothing is
     /// written.
     Merge(MergeArgs),
+    /// Removes runs that nobody needs, and the bytes that only they needed.
+    ///
+    /// Without --run and --kind these are runs on an instance that were cut off or failed, where one begun later with the
+    /// same name and options came to its end. Nobody else may have the store open meanwhile.
+    Gc(GcArgs),
 }
 
 pub(crate) fn store(args: &StoreArgs, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
@@ -85,6 +91,7 @@ pub(crate) fn store(args: &StoreArgs, global: &Global, ui: &mut Ui) -> Result<Ex
             Ok(Exit::Sound)
         }
         StoreVerb::Import { file } => import(file, args.json, global, ui),
+        StoreVerb::Gc(gc) => super::gc::gc(gc, args.json, global, ui).map(|()| Exit::Sound),
         StoreVerb::Merge(merge) => super::merge::merge(merge, args.json, ui).map(|()| Exit::Sound),
     }
 }

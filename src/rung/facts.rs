@@ -7,6 +7,7 @@ use crate::transcript::Evidence;
 use super::course::{Course, NoRequest, digest_of};
 use super::feedback;
 use super::ladder::{Rung, Verdict};
+use super::published::identity;
 
 /// One recorded call.
 #[derive(Clone)]
@@ -23,6 +24,8 @@ pub(super) struct Facts {
     pub(super) instance: String,
     /// Digest of the instance's recorded bytes.
     pub(super) instance_bytes: Sha256,
+    /// Digest that says which instance it is, however its tests are run.
+    pub(super) identity: Sha256,
     pub(super) arm: String,
     pub(super) tests: String,
     /// Name and digest of each model.
@@ -63,9 +66,11 @@ impl Facts {
             calls.push(Call { request: digest("request")?, reply: digest("canonical")?, grade: reply.grade });
         }
         let (resolved, replayed) = of_edge(edge);
+        let identity = identity(&course.body(course.instance, "instance")?);
         Ok(Self {
             instance: instance.to_owned(),
             instance_bytes: digest_of(course.instance, "instance").ok_or("its instance is not recorded")?,
+            identity,
             arm: course.option("arm").to_owned(),
             tests: course.option("tests").to_owned(),
             models: course.models.iter().filter_map(|entry| digest_of(entry, "canonical")).collect(),

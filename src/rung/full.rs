@@ -7,8 +7,10 @@ use super::execution::Execution;
 use super::facts::{Call, Facts};
 use super::finding::{Finding, counted};
 use super::ladder::{Basis, Criterion, Number, Verdict};
+use super::profile::Profile;
+use super::published;
 use super::stress::{resolved, with_figures};
-use crate::canon::{Sha256, json as canonical};
+use crate::canon::Sha256;
 use crate::model::Grade;
 use crate::statistics::{failure_bound, percent};
 
@@ -37,14 +39,17 @@ fn data_set_complete(campaign: &Campaign<'_>) -> Finding {
     let Some(set) = &campaign.profile.data_set else { return Finding::unknown("the profile pins no data set") };
     let direct = campaign.arm(&campaign.profile.direct);
     let instances: BTreeMap<&str, Sha256> =
-        direct.iter().map(|(instance, facts)| (*instance, facts.instance_bytes)).collect();
-    let digest = Sha256::of(&canonical::to_bytes(&instances).unwrap_or_default());
+        direct.iter().map(|(instance, facts)| (*instance, facts.identity)).collect();
+    let digest = published::digest_of_all(instances.clone());
     let (found, wanted) = (instances.len(), set.count as usize);
+    let differs = if set.digest == Profile::lite_digest() { difference(&instances) } else { None };
     let finding = match () {
         () if !campaign.unusable.is_empty() => Finding::failed(campaign.unusable[0].clone()),
         () if found != wanted => {
-            Finding::failed(format!("{} of the {wanted} of {}", counted(found, "instance"), set.name))
+            let which = differs.map_or_else(String::new, |which| format!(": {which}"));
+            Finding::failed(format!("{} of the {wanted} of {}{which}", counted(found, "instance"), set.name))
         }
+        () if differs.is_some() => Finding::failed(format!("{}: {}", set.name, differs.unwrap_or_default())),
         () if digest != set.digest => Finding::failed(format!(
             "the instances are other ones than those of {}: their digest is {digest}",
             set.name
@@ -52,6 +57,19 @@ fn data_set_complete(campaign: &Campaign<'_>) -> Finding {
         () => Finding::passed(format!("all {found} instances of {}, each once", set.name)),
     };
     finding.figure("instances", found).figure("wanted", wanted).on([digest])
+}
+
+/// Says by name how the instances differ from those of SWE-bench Lite.
+fn difference(found: &BTreeMap<&str, Sha256>) -> Option<String> {
+    let wanted = published::lite();
+    let other = found.iter().find(|(id, digest)| wanted.get(*id).is_none_or(|known| known != *digest));
+    let missing: Vec<&str> = wanted.keys().copied().filter(|id| !found.contains_key(id)).collect();
+    match (missing.as_slice(), other) {
+        ([], None) => None,
+        ([], Some((id, _))) => Some(format!("{id} is not as published")),
+        ([one], _) => Some(format!("{one} is missing")),
+        ([first, rest @ ..], _) => Some(format!("{first} and {} others are missing", rest.len())),
+    }
 }
 
 /// The direct arm resolves at least the profile's share of the whole data set.

@@ -16,6 +16,7 @@ mod full;
 mod ladder;
 mod patch;
 mod profile;
+mod published;
 mod recorded;
 mod stress;
 

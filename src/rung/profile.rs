@@ -41,8 +41,8 @@ pub struct Profile {
 pub struct DataSet {
     /// A name for people.
     pub name: String,
-    /// Digest of its instances: SHA-256 of the canonical JSON object from each instance's id to the SHA-256 of its
-    /// recorded bytes.
+    /// Digest of its instances: SHA-256 of the canonical JSON object from each instance's id to its digest, which is the
+    /// SHA-256 of its published fields, for a row of a data set, or of its recorded bytes.
     pub digest: Sha256,
     /// Number of its instances.
     pub count: u32,
@@ -66,6 +66,11 @@ impl Default for Profile {
     }
 }
 
+/// The profile of that name pins SWE-bench Lite.
+const LITE: &str = "swe-bench-lite";
+/// Digest of its instances, as [`DataSet::digest`] has it.
+const LITE_DIGEST: &str = "sha256:ef1de0c00f7c51de8414333011c360ee08671ebcf8432a53bf578d3eb6700715";
+
 /// Says why a file is no profile.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -82,6 +87,28 @@ pub enum ProfileError {
 }
 
 impl Profile {
+    /// Returns the built-in profile of a name: `built-in`, or `swe-bench-lite`, which has the same thresholds and pins the
+    /// 300 instances of SWE-bench Lite's test split.
+    pub fn named(name: &str) -> Option<Self> {
+        let data_set = DataSet { name: "SWE-bench Lite".into(), digest: Self::lite_digest(), count: 300 };
+        match name {
+            "built-in" => Some(Self::default()),
+            LITE => Some(Self { name: LITE.into(), data_set: Some(data_set), ..Self::default() }),
+            _ => None,
+        }
+    }
+
+    /// Returns the built-in profile of a digest.
+    pub fn of_digest(digest: Sha256) -> Option<Self> {
+        let all = ["built-in", LITE].into_iter().filter_map(Self::named);
+        all.into_iter().find(|profile| profile.digest().is_ok_and(|own| own == digest))
+    }
+
+    /// Returns the digest of the instances of SWE-bench Lite.
+    pub(super) fn lite_digest() -> Sha256 {
+        LITE_DIGEST.parse().expect("a digest")
+    }
+
     /// Reads a profile in TOML or, where it begins with a brace, in JSON. What it leaves out is as built in; what it
     /// names and we do not know is refused.
     ///
@@ -145,6 +172,16 @@ mod tests {
         assert_eq!((a.instances, a.seeds.as_slice()), (5, [42, 137, 9001].as_slice()));
         assert_eq!(Profile::from_text("").unwrap(), Profile::default());
         assert_ne!(a.digest().unwrap(), Profile::default().digest().unwrap());
+    }
+
+    #[test]
+    fn the_profile_of_swe_bench_lite_pins_the_instances_of_the_table() {
+        let profile = Profile::named("swe-bench-lite").unwrap();
+        let set = profile.data_set.clone().unwrap();
+        let table = super::super::published::lite();
+        assert_eq!((set.count as usize, set.digest), (table.len(), super::super::published::digest_of_all(table)));
+        assert_eq!(Profile { name: "built-in".into(), data_set: None, ..profile }, Profile::named("built-in").unwrap());
+        assert_eq!(Profile::named("swe-bench"), None);
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! Compaction: larger blocks at a high level, and no free pages.
+//! Compaction: larger blocks at a high level, without bytes that no body needs, and no free pages.
 //!
 //! Everything happens in the file itself, in one transaction: no second file is renamed into place, which another
 //! process that has the store open would go on writing past.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 
 use rusqlite::{Connection, params};
@@ -28,8 +29,10 @@ pub struct Compacted {
     pub blocks_after: u64,
 }
 
-/// Where each lane of an old block begins in its new block.
-type Moved = BTreeMap<u32, (u32, [u32; LANES])>;
+/// Bytes of blocks that bodies lie in, by block and lane, in order; neighbours are one.
+type Live = BTreeMap<(u32, u8), Vec<Range<u32>>>;
+/// Where each of them lies now.
+type Moved = BTreeMap<(u32, u8), Vec<(Range<u32>, u32, u32)>>;
 
 impl Store {
     /// Seals the file's blocks again, larger and at a high level, checks every body against its digest, and gives
@@ -55,7 +58,8 @@ impl Store {
     }
 }
 
-fn compact(change: &mut Change<'_>, progress: &mut dyn FnMut(u64, u64)) -> Result<(), StoreError> {
+/// Seals the blocks again and checks that the result gives back every body.
+pub(crate) fn compact(change: &mut Change<'_>, progress: &mut dyn FnMut(u64, u64)) -> Result<(), StoreError> {
     let connection = change.transaction;
     let (writer, _) = change.writer()?;
     writer.seal_all(connection)?;
@@ -64,19 +68,27 @@ fn compact(change: &mut Change<'_>, progress: &mut dyn FnMut(u64, u64)) -> Resul
     let mut left = connection.query_row("SELECT count(*) FROM event", [], |row| row.get::<_, u64>(0))?;
     // A block takes about as long as a hundred events.
     let total = 100 * old.len() as u64 + left;
+    let live = live(connection)?;
     let mut moved = Moved::new();
     let mut lanes: [Vec<u8>; LANES] = Default::default();
     let mut next = old.last().map_or(1, |id| id + 1);
     for (index, id) in old.iter().enumerate() {
         let block = load(connection, *id)?;
         let held: usize = lanes.iter().map(Vec::len).sum();
-        if held > 0 && held + block.len() > ARCHIVE_BLOCK_SIZE {
+        let own = live.range((*id, 0)..(*id + 1, 0));
+        let needed: usize = own.clone().flat_map(|(_, ranges)| ranges).map(ExactSizeIterator::len).sum();
+        if held > 0 && held + needed > ARCHIVE_BLOCK_SIZE {
             seal(connection, next, &mut lanes)?;
             next += 1;
         }
-        moved.insert(*id, (next, std::array::from_fn(|lane: usize| lanes[lane].len() as u32)));
-        for (lane, bytes) in lanes.iter_mut().enumerate() {
-            bytes.extend_from_slice(block.lane(lane));
+        for (place, ranges) in own {
+            let lane = usize::from(place.1);
+            for range in ranges {
+                let missing = || StoreError::corrupt(format!("block {id}"), "an extent reaches beyond its lane");
+                let bytes = block.lane(lane).get(range.start as usize..range.end as usize).ok_or_else(missing)?;
+                moved.entry(*place).or_default().push((range.clone(), next, lanes[lane].len() as u32));
+                lanes[lane].extend_from_slice(bytes);
+            }
         }
         progress(100 * index as u64, total);
     }
@@ -112,6 +124,33 @@ fn seal(connection: &Connection, id: u32, lanes: &mut [Vec<u8>; LANES]) -> Resul
     Ok(())
 }
 
+/// Finds the bytes that bodies lie in. What a run that is gone left behind is none of them.
+fn live(connection: &Connection) -> Result<Live, StoreError> {
+    let mut live = Live::new();
+    let mut statement = connection.prepare(
+        "SELECT request_at FROM event WHERE request_at IS NOT NULL UNION ALL
+         SELECT reply_at FROM event WHERE reply_at IS NOT NULL UNION ALL SELECT at FROM body",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        for extent in Place::from_bytes(&row.get::<_, Vec<u8>>(0)?)?.extents {
+            let range = extent.start..extent.start.saturating_add(extent.length);
+            live.entry((extent.block, extent.lane)).or_default().push(range);
+        }
+    }
+    for ranges in live.values_mut() {
+        ranges.sort_by_key(|range| (range.start, range.end));
+        ranges.dedup_by(|next, range| {
+            let touches = next.start <= range.end;
+            if touches {
+                range.end = range.end.max(next.end);
+            }
+            touches
+        });
+    }
+    Ok(live)
+}
+
 fn move_places(connection: &Connection, moved: &Moved) -> Result<(), StoreError> {
     for (select, update) in [
         (
@@ -133,7 +172,8 @@ fn move_places(connection: &Connection, moved: &Moved) -> Result<(), StoreError>
             let old = Place::from_bytes(&at)?;
             let mut new = Place { encoding: old.encoding, extents: Vec::new() };
             for extent in &old.extents {
-                new.push(shift(moved, extent)?);
+                let place = shift(moved, extent);
+                new.push(place.ok_or_else(|| StoreError::corrupt(format!("block {}", extent.block), "missing"))?);
             }
             update.execute(params![id, slot, new.to_bytes()])?;
         }
@@ -145,17 +185,19 @@ fn move_places(connection: &Connection, moved: &Moved) -> Result<(), StoreError>
     })?;
     let chunks = chunks.collect::<Result<Vec<_>, _>>()?;
     let mut update = connection.prepare("UPDATE chunk SET block = ?2, start = ?3 WHERE hash = ?1")?;
+    let mut forget = connection.prepare("DELETE FROM chunk WHERE hash = ?1")?;
     for (hash, extent) in chunks {
-        let new = shift(moved, &extent)?;
-        update.execute(params![hash, new.block, new.start])?;
+        match shift(moved, &extent) {
+            Some(new) => update.execute(params![hash, new.block, new.start])?,
+            None => forget.execute([hash])?,
+        };
     }
     Ok(())
 }
 
-fn shift(moved: &Moved, extent: &Extent) -> Result<Extent, StoreError> {
-    let place = moved.get(&extent.block).and_then(|(block, starts)| {
-        let start = starts.get(usize::from(extent.lane))?.checked_add(extent.start)?;
-        Some(Extent { block: *block, start, ..*extent })
-    });
-    place.ok_or_else(|| StoreError::corrupt(format!("block {}", extent.block), "missing"))
+fn shift(moved: &Moved, extent: &Extent) -> Option<Extent> {
+    let ranges = moved.get(&(extent.block, extent.lane))?;
+    let (range, block, start) = &ranges[..ranges.partition_point(|(range, ..)| range.start <= extent.start)].last()?;
+    let is_inside = extent.start.checked_add(extent.length)? <= range.end;
+    is_inside.then(|| Extent { block: *block, start: start + (extent.start - range.start), ..*extent })
 }

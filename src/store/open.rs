@@ -103,6 +103,15 @@ fn read(path: &Path) -> Result<Connection, StoreError> {
             schema::check(&connection, path)?;
             Ok(connection)
         }
+        // Whoever was killed while it tidied up left a journal, which only a writer can roll back.
+        Err(StoreError::ReadOnly) if beside(path, "-journal").exists() => {
+            drop(connection);
+            schema::check(&writable(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?, path)?;
+            let connection = connect(path, &plain(path), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            connection.busy_timeout(PATIENCE)?;
+            schema::check(&connection, path)?;
+            Ok(connection)
+        }
         checked => checked.map(|()| connection),
     }
 }

@@ -35,6 +35,7 @@ mod solve;
 mod store;
 mod store_crash;
 mod store_damage;
+mod store_gc;
 mod store_merge;
 #[cfg(feature = "live")]
 mod stub;

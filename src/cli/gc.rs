@@ -1,0 +1,76 @@
+//! `store gc`: removes runs that nobody needs.
+
+use clap::Args;
+use indicatif::HumanBytes;
+use serde_json::json;
+
+use crate::store::{Store, Unneeded};
+
+use super::args::Global;
+use super::runs::{find_run, open_store, prefix_length};
+use super::store::advance;
+use super::ui::{Unit, printable_line};
+use super::{Failure, FailureKind, Ui};
+
+/// Options of `store gc`.
+#[derive(Debug, Args)]
+pub(crate) struct GcArgs {
+    /// Removes these runs instead, finished ones too: ids, unique prefixes of one, or names.
+    #[arg(long = "run", value_name = "A,B,…", value_delimiter = ',')]
+    runs: Vec<String>,
+    /// Removes all runs of these kinds instead, finished ones too: solve, record, reexecution, campaign.
+    #[arg(long = "kind", value_name = "A,B,…", value_delimiter = ',')]
+    kinds: Vec<String>,
+    /// Says what would go, and changes nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(crate) fn gc(args: &GcArgs, as_json: bool, global: &Global, ui: &mut Ui) -> Result<(), Failure> {
+    let store = open_store(&global.store)?;
+    let rows = store.runs()?;
+    let unneeded = if args.runs.is_empty() && args.kinds.is_empty() {
+        Unneeded::Superseded
+    } else {
+        let mut ids = Vec::new();
+        for text in &args.runs {
+            ids.push(find_run(&store, text)?.id);
+        }
+        for kind in &args.kinds {
+            let before = ids.len();
+            ids.extend(rows.iter().filter(|row| row.kind == *kind).map(|row| row.id));
+            if ids.len() == before {
+                let failure = Failure::new(FailureKind::Usage, format!("the store holds no run of kind {kind:?}"));
+                return Err(failure.hint("`runproof log --json` names the kind of each run"));
+            }
+        }
+        Unneeded::Runs(ids)
+    };
+    drop(store);
+    let bar = ui.bar("gc", 0, Unit::Items);
+    let done = Store::gc(&global.store, &unneeded, args.dry_run, &mut |done, total| advance(&bar, done, total));
+    bar.finish_and_clear();
+    let done = done?;
+    if as_json {
+        let ids: Vec<String> = done.runs.iter().map(|row| row.id.to_string()).collect();
+        return ui.json(&json!({
+            "runs": ids, "body_bytes": done.body_bytes, "before": done.before, "after": done.after, "dry_run": args.dry_run,
+        }));
+    }
+    let length = prefix_length(&rows);
+    for row in &done.runs {
+        let (id, name) = (&row.id.to_string()[..length], printable_line(&row.name));
+        ui.data(format_args!("{id}  {}  {}  {name}", row.status.as_str(), printable_line(&row.kind)))?;
+    }
+    let (runs, bodies) = (done.runs.len(), HumanBytes(done.body_bytes));
+    if args.dry_run {
+        ui.say(format_args!("{runs} runs with {bodies} of bodies would go."));
+    } else {
+        let (before, after) = (HumanBytes(done.before), HumanBytes(done.after));
+        let freed = HumanBytes(done.before.saturating_sub(done.after));
+        ui.say(format_args!(
+            "{runs} runs with {bodies} of bodies are gone: {before} became {after}, {freed} are free."
+        ));
+    }
+    Ok(())
+}
