@@ -155,6 +155,11 @@ fn bare(path: &str) -> &str {
     path.split('?').next().unwrap_or_default().trim_end_matches('/')
 }
 
+/// Returns the name of Azure's deployment in a path.
+pub(super) fn deployment(path: &str) -> Option<&str> {
+    bare(path).split_once("/deployments/")?.1.split('/').next()
+}
+
 /// Says whether OpenAI's calls may stand behind such a path: a version, what Azure puts there, or nothing.
 fn is_base(base: &str) -> bool {
     let mut parts = base.rsplit('/');
@@ -196,6 +201,7 @@ mod tests {
         let dated = Some("a=1&api-version=2025-04-01-preview");
         assert_eq!(Service::of("/openai/responses", dated, false), (Service::OpenAi, "/openai/responses"));
         assert_eq!(Service::of("/ollama/api/tags", dated, false), (Service::Ollama, "/api/tags"));
+        assert_eq!(deployment(chat), Some("x"));
         assert_eq!(Api::of("POST", chat), Api::Chat);
         assert_eq!(Api::of("POST", "/openai/responses?api-version=1"), Api::Responses);
         assert_eq!(Api::of("POST", "/openai/deployments/x/completions"), Api::Completions);

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::api::Api;
+use super::api::{self, Api};
 use super::body;
 use super::head::Head;
 use super::key::Key;
@@ -126,7 +126,7 @@ impl Exchange {
             Some(_) => self.sent.clone(),
             None => self.decoded(&self.sent),
         };
-        sampling::grade(self.api(), &body)
+        sampling::grade(self.api(), api::deployment(&self.head.target), &body)
     }
 
     /// Returns it as it is written in a place among the exchanges of its run, from 0: an arrival there needs no words.
@@ -138,7 +138,7 @@ impl Exchange {
 
     /// Returns what a recorder with this rule and seed sends on in the place of what the agent asked, if anything.
     pub fn in_place(&self, rule: Sampling, seed: u32) -> Option<Vec<u8>> {
-        sampling::in_place(rule, seed, self.api(), self.asked(), self.encoding())
+        sampling::in_place(rule, seed, &self.head, self.asked())
     }
 
     /// Says whether nobody knows if a model wrote text in answer to it.
@@ -152,11 +152,7 @@ impl Exchange {
     }
 
     fn decoded(&self, body: &[u8]) -> Vec<u8> {
-        body::decoded(body, self.encoding()).unwrap_or_else(|_| body.to_vec())
-    }
-
-    fn encoding(&self) -> &str {
-        self.head.request_headers.get("content-encoding").map_or("", String::as_str)
+        body::decoded(body, self.head.encoding()).unwrap_or_else(|_| body.to_vec())
     }
 }
 

@@ -161,6 +161,11 @@ impl Head {
         self.target.split('?').next().is_some_and(|path| path.contains(MASK))
     }
 
+    /// Returns the content encoding of the request's body; empty if it has none.
+    pub fn encoding(&self) -> &str {
+        self.request_headers.get("content-encoding").map_or("", String::as_str)
+    }
+
     /// Returns a header of the reply.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)

@@ -50,8 +50,7 @@ impl Key {
             members.insert("service".into(), head.service.as_str().into());
         }
         members.extend(features(head).map(|(name, value)| (name.to_owned(), value.into())));
-        let encoding = head.request_headers.get("content-encoding").map_or("", String::as_str);
-        let body = body::decoded(raw, encoding).ok();
+        let body = body::decoded(raw, head.encoding()).ok();
         if !raw.is_empty() {
             let (name, value) = match body.as_deref().and_then(|body| canonical_body(head, body, normalise)) {
                 Some(value) => ("body", value),

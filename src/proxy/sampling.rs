@@ -5,7 +5,8 @@
 
 use serde_json::{Value, json};
 
-use super::api::Api;
+use super::api::{self, Api};
+use super::head::Head;
 use super::{body, splice};
 use crate::model::Grade;
 
@@ -60,8 +61,8 @@ impl Lacks {
     }
 }
 
-/// Returns what the decoded body of a call lacks; `seed` is the one to set.
-pub fn lacks(api: Api, body: &[u8], seed: u32) -> Lacks {
+/// Returns what the decoded body of a call lacks; `deployment` is the model that the path names, `seed` the one to set.
+pub fn lacks(api: Api, deployment: Option<&str>, body: &[u8], seed: u32) -> Lacks {
     let mut lacks = Lacks::default();
     if !api.samples() {
         return lacks;
@@ -105,7 +106,9 @@ pub fn lacks(api: Api, body: &[u8], seed: u32) -> Lacks {
                 lacks.settable.push(("temperature", json!(0)));
             }
         }
-        _ if is_reasoning(&body) && !is_zero => lacks.impossible = Some("the model takes no temperature"),
+        _ if is_reasoning(named(&body, deployment)) && !is_zero => {
+            lacks.impossible = Some("the model takes no temperature")
+        }
         _ => {
             if !is_zero {
                 lacks.settable.push(("temperature", json!(0)));
@@ -120,8 +123,8 @@ pub fn lacks(api: Api, body: &[u8], seed: u32) -> Lacks {
 }
 
 /// Returns the grade of a call by the decoded body that went to the server; none where nothing is sampled.
-pub fn grade(api: Api, body: &[u8]) -> Option<Grade> {
-    let lacks = api.samples().then(|| lacks(api, body, 0))?;
+pub fn grade(api: Api, deployment: Option<&str>, body: &[u8]) -> Option<Grade> {
+    let lacks = api.samples().then(|| lacks(api, deployment, body, 0))?;
     let has_seed = !matches!(api, Api::Messages | Api::Responses);
     Some(match () {
         () if lacks.impossible.is_some() => Grade::NotReexecutable,
@@ -144,13 +147,14 @@ pub fn word(grade: Grade) -> &'static str {
 /// Returns what is sent on in the place of a body as it came; nothing where it is sent on itself.
 ///
 /// A function of what was asked, the rule and the seed alone, so that whoever has the recording can say the same.
-pub fn in_place(rule: Sampling, seed: u32, api: Api, asked: &[u8], encoding: &str) -> Option<Vec<u8>> {
+pub fn in_place(rule: Sampling, seed: u32, head: &Head, asked: &[u8]) -> Option<Vec<u8>> {
+    let api = Api::of(&head.method, &head.target);
     if rule != Sampling::Enforce || !api.samples() {
         return None;
     }
     // What cannot be read is handed on as it is.
-    let decoded = body::decoded(asked, encoding).ok()?;
-    enforced(&decoded, &lacks(api, &decoded, seed))
+    let decoded = body::decoded(asked, head.encoding()).ok()?;
+    enforced(&decoded, &lacks(api, api::deployment(&head.target), &decoded, seed))
 }
 
 /// Returns the body with everything set that can be; nothing where there is nothing to set.
@@ -185,8 +189,12 @@ fn is_with_temperature(name: &str) -> bool {
         && minor.and_then(|minor| minor.parse::<u8>().ok()).is_some_and(|minor| minor >= 7))
 }
 
-fn is_reasoning(body: &Value) -> bool {
-    let name = model(body);
+/// Returns the model that the body names, or else the path: Azure's deployments are mostly called after theirs.
+fn named<'n>(body: &'n Value, deployment: Option<&'n str>) -> &'n str {
+    Some(model(body)).filter(|name| !name.is_empty()).or(deployment).unwrap_or_default()
+}
+
+fn is_reasoning(name: &str) -> bool {
     if let Some(name) = claude(name) {
         return !is_with_temperature(&name);
     }
@@ -203,7 +211,7 @@ mod tests {
     use super::*;
 
     fn set(api: Api, body: &str) -> String {
-        let lacks = lacks(api, body.as_bytes(), 42);
+        let lacks = lacks(api, None, body.as_bytes(), 42);
         let out = enforced(body.as_bytes(), &lacks).unwrap_or(body.as_bytes().to_vec());
         String::from_utf8(out).unwrap()
     }
@@ -253,21 +261,25 @@ mod tests {
             (Api::OllamaChat, r#"{"options":[1]}"#),
         ] {
             assert_eq!(set(api, body), body);
-            assert_eq!(grade(api, body.as_bytes()), Some(Grade::NotReexecutable), "{body}");
-            assert!(!lacks(api, body.as_bytes(), 1).nothing());
+            assert_eq!(grade(api, None, body.as_bytes()), Some(Grade::NotReexecutable), "{body}");
+            assert!(!lacks(api, None, body.as_bytes(), 1).nothing());
         }
     }
 
     #[test]
     fn grades_follow_from_what_was_sent() {
-        let of = |api, body: &str| grade(api, body.as_bytes());
+        let of = |api, body: &str| grade(api, None, body.as_bytes());
         assert_eq!(of(Api::Chat, r#"{"model":"m","temperature":0,"seed":1}"#), Some(Grade::Seeded));
         assert_eq!(of(Api::Chat, r#"{"model":"m","temperature":0}"#), Some(Grade::Greedy));
         assert_eq!(of(Api::Chat, r#"{"model":"m","seed":1}"#), Some(Grade::NotReexecutable));
         assert_eq!(of(Api::Messages, r#"{"model":"m","top_k":1}"#), Some(Grade::Greedy));
         assert_eq!(of(Api::OllamaChat, r#"{"options":{"temperature":0,"seed":-1}}"#), Some(Grade::Greedy));
         assert_eq!(of(Api::Embeddings, "{}"), None);
+        let deployed = |name, body: &str| grade(Api::Chat, Some(name), body.as_bytes());
+        assert_eq!(deployed("gpt-5-mini", r#"{"seed":1}"#), Some(Grade::NotReexecutable));
+        assert!(lacks(Api::Chat, Some("gpt-5-mini"), b"{}", 1).settable.is_empty());
+        assert_eq!(lacks(Api::Chat, Some("gpt-5-mini"), b"{\"model\":\"gpt-4o\"}", 1).settable.len(), 2);
         assert_eq!(of(Api::Unread, r#"{"temperature":0,"seed":1}"#), Some(Grade::NotReexecutable));
-        assert_eq!(lacks(Api::Chat, b"{\"temperature\":1}", 5).words(), "temperature is not 0, seed is not 5");
+        assert_eq!(lacks(Api::Chat, None, b"{\"temperature\":1}", 5).words(), "temperature is not 0, seed is not 5");
     }
 }

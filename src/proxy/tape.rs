@@ -108,12 +108,11 @@ impl Tape {
         // Mostly an agent asks for what comes next, to the byte; only otherwise is there a canonical form to compute.
         if let Some(at) = self.next().filter(|at| self.is_first(*at)) {
             let exchange = self.read(store, at)?;
-            let encoding = |head: &Head| head.request_headers.get("content-encoding").cloned();
             let is_same = exchange.head.method == head.method
                 && exchange.head.target == head.target
                 && exchange.head.service == head.service
                 && key::features(&exchange.head).eq(key::features(head))
-                && encoding(&exchange.head) == encoding(head)
+                && exchange.head.encoding() == head.encoding()
                 && exchange.asked() == body
                 && !exchange.is_unseen();
             if is_same {

@@ -14,7 +14,7 @@ use super::finding::{Finding, counted};
 use super::ladder::{Basis, Number, Rung};
 use crate::canon::Sha256;
 use crate::model::Grade;
-use crate::proxy::{Exchange, Header, is_recording, view};
+use crate::proxy::{Exchange, Header, HeaderError, is_recording, view};
 use crate::transcript::{Entry, Evidence, Kind};
 
 /// Criteria of rung 641 that are not asked of a recorded agent.
@@ -58,8 +58,9 @@ pub fn recorded_models(evidence: &Evidence<'_>) -> Result<Vec<String>, String> {
 pub(super) fn assess(input: &RunInput<'_>) -> Rung {
     let evidence = input.evidence;
     let header = evidence.entries().first().map(|entry| Header::read(&entry.data));
+    // What another version made of the bytes is not for this one to say; whether they are all there is.
     let disorder = match &header {
-        Some(Ok(_)) => disorder(evidence),
+        Some(Ok(_) | Err(HeaderError::OtherVersion(_))) => disorder(evidence),
         Some(Err(error)) => Some(error.to_string()),
         None => Some("it has no event".into()),
     };
@@ -75,6 +76,7 @@ pub(super) fn assess(input: &RunInput<'_>) -> Rung {
     for (name, assess) in named {
         let finding = match (&read, &header) {
             (Ok(read), Some(Ok(header))) => assess(evidence, header, read),
+            (_, Some(Err(error @ HeaderError::OtherVersion(_)))) => Finding::unknown(error.to_string()),
             (Err(reason), _) => Finding::failed(reason.clone()),
             _ => Finding::unknown("the transcript's events are not in order"),
         };
@@ -222,9 +224,9 @@ mod tests {
     use super::*;
     use crate::canon::RunId;
     use crate::proxy::{self, Sampling, Scan};
-    use crate::rung::Verdict;
+    use crate::rung::{Replay, Verdict};
     use crate::store::{Access, Durability, NewRun, Store};
-    use crate::transcript::{Clock, Recorder, Retries};
+    use crate::transcript::{Clock, Recorder, Retries, Transcript as _};
 
     #[test]
     fn the_profile_is_canonical_and_lists_what_is_not_asked() {
@@ -242,11 +244,8 @@ mod tests {
         Header { sampling, seed: 7, secrets: Scan::Warn, normalise: Vec::new(), version: "0".into() }
     }
 
-    /// Assesses one exchange by one criterion, with nothing else beside it.
-    fn found(assess: Assess, sampling: Sampling, exchange: Exchange) -> (Verdict, String) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("s.sqlite");
-        let mut store = Store::open(&path, Access::Create, Durability::Normal).unwrap();
+    fn begun(folder: &std::path::Path) -> (Store, RunId) {
+        let mut store = Store::open(&folder.join("s.sqlite"), Access::Create, Durability::Normal).unwrap();
         let run = RunId::from_bytes([1; 12]);
         let text = "x";
         store
@@ -262,6 +261,13 @@ mod tests {
                 started_ms: 0,
             })
             .unwrap();
+        (store, run)
+    }
+
+    /// Assesses one exchange by one criterion, with nothing else beside it.
+    fn found(assess: Assess, sampling: Sampling, exchange: Exchange) -> (Verdict, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut store, run) = begun(folder.path());
         let clock = Clock { now_us: || 0, sleep: |_| {} };
         let mut recorder = Recorder::new(&mut store, run, clock, Retries::default());
         let header = header(sampling);
@@ -271,6 +277,23 @@ mod tests {
         let entry = &evidence.entries()[1];
         let criterion = assess(&evidence, &header, &[(entry, exchange)]).criterion("x", Basis::Recomputed);
         (criterion.verdict, criterion.reason)
+    }
+
+    #[test]
+    fn what_another_version_recorded_is_not_assessed_and_does_not_fail() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut store, run) = begun(folder.path());
+        let mut recorder = Recorder::new(&mut store, run, Clock { now_us: || 0, sleep: |_| {} }, Retries::default());
+        let Value::Object(old) = json!({"exchange": "exchange/0", "kind": "record"}) else { unreachable!() };
+        recorder.note(Kind::Run, &old, &[]).unwrap();
+        let Value::Object(end) = json!({"exit": 0}) else { unreachable!() };
+        recorder.note(Kind::Result, &end, &[]).unwrap();
+        let evidence = Evidence::of_run(&store, run).unwrap();
+        let rung = assess(&RunInput { evidence: &evidence, roots: None, replay: Replay::None("another version") });
+        let verdicts: Vec<Verdict> = rung.criteria().iter().map(|criterion| criterion.verdict).collect();
+        let open = Verdict::NotAssessed;
+        assert_eq!(verdicts, [Verdict::Passed, open, open, open, open]);
+        assert!(rung.criteria()[1].reason.contains("exchange/0"), "{}", rung.criteria()[1].reason);
     }
 
     #[test]

@@ -418,6 +418,32 @@ fn what_was_refused_for_a_credential_is_refused_again_in_the_same_words() {
 }
 
 #[test]
+fn what_is_too_large_or_goes_nowhere_is_refused_alike_in_a_replay() {
+    let env = work();
+    let upstream = echo();
+    // Behind the server's own path it is too long for an address.
+    let (base, long) = (format!("{}/{}", upstream.url(), "b".repeat(1000)), format!("/v1/{}", "a".repeat(64_700)));
+    let ask = |proxy: &Running| -> Vec<(u16, Vec<u8>)> {
+        let large =
+            "POST /v1/files HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 99999999\r\n\r\n";
+        [Reply::read(&proxy.raw(large.as_bytes())), proxy.ask(&format!("GET {long} HTTP/1.1"), b"")]
+            .into_iter()
+            .map(|reply| (reply.status, reply.body))
+            .collect()
+    };
+    let proxy = Running::start(&env, &["record", "--listen", "127.0.0.1:0", "--upstream-openai", &base]);
+    let first = ask(&proxy);
+    assert_eq!([first[0].0, first[1].0], [413, 400]);
+    assert!(String::from_utf8_lossy(&first[1].1).contains("no address of a server"), "{first:?}");
+    assert_eq!(proxy.stop().code, 0);
+    assert!(upstream.seen().is_empty());
+    let proxy = Running::replay(&env, &[]);
+    assert_eq!(ask(&proxy), first);
+    let ended = proxy.stop();
+    assert!(ended.code == 0 && ended.said.contains("1 of 1 calls, equal"), "{}", ended.said);
+}
+
+#[test]
 fn a_key_in_a_path_goes_out_and_is_not_kept() {
     let env = work();
     let upstream = echo();

@@ -5,6 +5,7 @@ use hyper::{Response, StatusCode};
 use serde_json::json;
 
 use super::outlet::Outlet;
+use crate::proxy::api;
 use crate::proxy::body::BodyError;
 use crate::proxy::{Api, Head, Header, Sampling, Scan, Secrets, Service, decoded, sampling};
 
@@ -31,8 +32,7 @@ impl Refusal {
 
     /// Refuses a body that is too large once decoded and, where that was asked for, a request with a credential in it.
     fn of_body(scan: Scan, secrets: &Secrets, head: &Head, body: &[u8]) -> Option<Self> {
-        let encoding = head.request_headers.get("content-encoding").map_or("", String::as_str);
-        let decoded = match decoded(body, encoding) {
+        let decoded = match decoded(body, head.encoding()) {
             Err(error @ BodyError::TooLarge) => {
                 return Some(Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", error.to_string()));
             }
@@ -60,13 +60,12 @@ impl Refusal {
             let message = format!("the call is not greedy and seeded: {words}");
             Some(Self::new(StatusCode::BAD_REQUEST, "sampling", message))
         };
-        let encoding = head.request_headers.get("content-encoding").map_or("", String::as_str);
-        let decoded = match decoded(body, encoding) {
+        let decoded = match decoded(body, head.encoding()) {
             Ok(decoded) => decoded,
             Err(error) if api.samples() => return refuse(&error.to_string()),
             Err(_) => return None,
         };
-        let mut lacks = sampling::lacks(api, &decoded, 0);
+        let mut lacks = sampling::lacks(api, api::deployment(&head.target), &decoded, 0);
         if lacks.nothing() {
             return None;
         }

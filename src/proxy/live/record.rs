@@ -22,7 +22,7 @@ use super::upstream::{self, HttpClient, Upstreams};
 use super::writer::{self, Job, WriteError, Written};
 use crate::canon::RunId;
 use crate::proxy::flight::Flight;
-use crate::proxy::{Api, Ending, Header, Secrets, Service, sampling};
+use crate::proxy::{Ending, Header, Secrets, Service, sampling};
 use crate::store::Store;
 use crate::transcript::{Clock, Roots};
 
@@ -178,9 +178,7 @@ impl Proxy {
             self.refused.borrow_mut().push(refusal.message.clone());
             return Err(refusal);
         }
-        let encoding = head.request_headers.get("content-encoding").map_or("", String::as_str);
-        let api = Api::of(&head.method, &head.target);
-        Ok(sampling::in_place(header.sampling, header.seed, api, &taken.body, encoding))
+        Ok(sampling::in_place(header.sampling, header.seed, head, &taken.body))
     }
 
     pub(super) fn request(
