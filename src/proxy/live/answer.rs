@@ -32,6 +32,10 @@ impl Refusal {
 
     /// Refuses a body that is too large once decoded and, where that was asked for, a request with a credential in it.
     fn of_body(scan: Scan, secrets: &Secrets, head: &Head, body: &[u8]) -> Option<Self> {
+        // As it came it is not too large: that was looked at when it was taken in.
+        if scan == Scan::Warn && head.encoding().is_empty() {
+            return None;
+        }
         let decoded = match decoded(body, head.encoding()) {
             Err(error @ BodyError::TooLarge) => {
                 return Some(Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", error.to_string()));
