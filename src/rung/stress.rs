@@ -7,7 +7,7 @@ use super::facts::Facts;
 use super::finding::{Finding, counted};
 use super::ladder::{Basis, Criterion, Number, Verdict};
 use crate::canon::Sha256;
-use crate::statistics::{Share, mcnemar, percent, wilson};
+use crate::statistics::{Share, mcnemar, percent, probability, wilson};
 
 pub(super) fn criteria(campaign: &Campaign<'_>, edge: Verdict) -> Vec<Criterion> {
     vec![
@@ -119,7 +119,7 @@ fn direct_above_patch(campaign: &Campaign<'_>) -> Finding {
         other.count,
         profile.patch,
         counted(direct.len(), "instance"),
-        decimal(p),
+        probability(p),
     );
     let finding = if share.count > other.count { Finding::passed(reason) } else { Finding::failed(reason) };
     with_figures(with_figures(finding, &profile.direct, share), &profile.patch, other)
@@ -127,14 +127,6 @@ fn direct_above_patch(campaign: &Campaign<'_>) -> Finding {
         .figure("only-patch", only_patch)
         .figure("mcnemar-p", p as usize)
         .on(manifests(direct.into_values().chain(patch.into_values())))
-}
-
-/// Writes a probability per million.
-fn decimal(per_million: u64) -> String {
-    match per_million {
-        0 => "below 0.000001".into(),
-        whole => format!("{}.{:06}", whole / 1_000_000, whole % 1_000_000),
-    }
 }
 
 /// Each retry was told of the failure before it, and that helped at least once.

@@ -5,9 +5,11 @@
 
 mod binomial;
 mod share;
+mod spread;
 
 pub use binomial::{failure_bound, mcnemar};
-pub use share::{Share, percent, wilson};
+pub use share::{Share, percent, probability, wilson};
+pub use spread::Spread;
 
 /// One, in the unit of this room's shares and probabilities.
 pub const MILLION: u64 = 1_000_000;

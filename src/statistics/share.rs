@@ -48,6 +48,14 @@ pub fn percent(per_million: u64) -> String {
     if tenths.is_multiple_of(10) { format!("{} %", tenths / 10) } else { format!("{}.{} %", tenths / 10, tenths % 10) }
 }
 
+/// Returns a probability per million as a person reads it, never as nothing.
+pub fn probability(per_million: u64) -> String {
+    match per_million {
+        0 => "below 0.000001".into(),
+        whole => format!("{}.{:06}", whole / MILLION, whole % MILLION),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,5 +81,6 @@ mod tests {
     #[test]
     fn percentages_for_people() {
         assert_eq!([0, 400_000, 333_333, MILLION].map(percent), ["0 %", "40 %", "33.3 %", "100 %"]);
+        assert_eq!([0, 31_250, MILLION].map(probability), ["below 0.000001", "0.031250", "1.000000"]);
     }
 }
