@@ -35,6 +35,7 @@ pub mod instance;
 pub mod model;
 pub mod prompt;
 pub mod proxy;
+pub mod report;
 pub mod rung;
 pub mod solve;
 pub mod statistics;

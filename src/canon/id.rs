@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Serialize, Serializer};
+
 use super::digest::hex;
 
 /// Returned when a text is not an id.
@@ -23,6 +25,12 @@ impl RunId {
     /// Returns the 12 raw bytes.
     pub const fn as_bytes(&self) -> &[u8; 12] {
         &self.0
+    }
+}
+
+impl Serialize for RunId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

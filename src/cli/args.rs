@@ -73,6 +73,8 @@ enum Verb {
     Show(super::show::ShowArgs),
     /// Compares two runs event by event in canonical form.
     Diff(super::diff::DiffArgs),
+    /// Shows what came of a campaign, of several runs or of one, for people.
+    Report(super::report::ReportArgs),
     /// Builds the virtual environments that instances name.
     Prepare(super::prepare::PrepareArgs),
     /// Looks after the transcript store: checks, measures, compacts, exports and imports.
@@ -100,6 +102,7 @@ pub(super) fn dispatch(cli: Cli, ui: &mut Ui) -> Result<Exit, Failure> {
         Verb::Log(args) => super::log::log(&args, &global, ui),
         Verb::Show(args) => super::show::show(&args, &global, ui),
         Verb::Diff(args) => super::diff::diff(&args, &global, ui),
+        Verb::Report(args) => super::report::report(&args, &global, ui),
         Verb::Prepare(args) => super::prepare::prepare(&args, &global, ui),
         Verb::Store(args) => super::store::store(&args, &global, ui),
         Verb::Model(args) => super::model::model(&args, &global, ui),

@@ -46,6 +46,7 @@ mod record;
 mod recorded;
 mod reexecute;
 mod replay;
+mod report;
 mod runs;
 mod settle;
 mod show;

@@ -21,12 +21,15 @@ mod gate;
 #[cfg(feature = "live")]
 mod instance;
 mod logs;
+#[path = "../../benches/report/world.rs"]
+mod made;
 mod model;
 mod own;
 #[cfg(feature = "live")]
 mod providers;
 #[cfg(feature = "live")]
 mod proxy;
+mod report;
 mod rooms;
 mod rung;
 mod shards;
