@@ -45,7 +45,8 @@ for ask in sys.argv[3:]:
 
 
 def kill(process: subprocess.Popen):
-    for pid in reversed(children(process.pid)):
+    # The recorder first: killed before it, the client would be seen to leave.
+    for pid in children(process.pid):
         try:
             os.kill(pid, 9)
         except ProcessLookupError:
