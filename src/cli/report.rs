@@ -1,6 +1,6 @@
 //! `report`: runs for people, as text, Markdown, JSON or one HTML file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,7 @@ use crate::campaign::{KIND, Plan, Summary};
 use crate::report::{Page, Planned, Report, ReportError, Size, Subject, markdown, text};
 use crate::rung::{Ladder, Profile};
 use crate::store::{RunRow, RunStatus, Store};
+use crate::transcript::Kind;
 
 use super::args::Global;
 use super::bench;
@@ -20,6 +21,11 @@ use super::runs::{find_run, open_store};
 use super::trust::TrustArgs;
 use super::ui::Unit;
 use super::{Exit, Failure, FailureKind, Ui};
+
+/// Kind of the rows in which `bench validate` says whether an instance can be judged here.
+const VALIDATION: &str = "validation";
+/// Its word for an instance whose known fix does not turn it green.
+const INVALID: &str = "environment-invalid";
 
 /// Shows what came of a campaign, of several runs or of one, for people.
 ///
@@ -154,7 +160,7 @@ fn subject(args: &ReportArgs, store: &Store, ui: &Ui) -> Result<Subject, Failure
     if row.kind == KIND {
         let (plan, profile) = bench::recorded(store, &row)?;
         let rows = store.runs()?;
-        let mut subject = of_plan(&plan, &rows);
+        let mut subject = of_plan(store, &plan, &rows)?;
         let wanted: BTreeSet<_> = subject.planned.iter().map(|planned| planned.run).collect();
         let ended = rows.into_iter().filter(|row| row.status == RunStatus::Finished && wanted.contains(&row.id));
         let profile = args.campaign.profile()?.unwrap_or(profile);
@@ -194,16 +200,34 @@ fn assess(
 }
 
 /// Returns what a report about a campaign is about.
-pub(crate) fn of_plan(plan: &Plan, rows: &[RunRow]) -> Subject {
+pub(crate) fn of_plan(store: &Store, plan: &Plan, rows: &[RunRow]) -> Result<Subject, Failure> {
     let members = plan.members().into_iter();
-    Subject {
+    let mut invalid = BTreeMap::new();
+    // The latest validation of an instance counts.
+    for row in rows.iter().filter(|row| row.kind == VALIDATION && plan.instances.contains_key(&row.instance)) {
+        match row.outcome.as_str() {
+            INVALID => invalid.insert(row.instance.clone(), reason(store, row)?),
+            _ => invalid.remove(&row.instance),
+        };
+    }
+    Ok(Subject {
         title: plan.name.clone(),
         campaign: Some(plan.id()),
         root: Some(Summary::of(plan, rows, &BTreeSet::new()).root),
         planned: members.map(|m| Planned { instance: m.instance, arm: m.arm, seed: m.seed, run: m.run }).collect(),
         seeds: plan.seeds.clone(),
+        invalid,
         ..Subject::default()
-    }
+    })
+}
+
+/// Returns why a validation came out as it did.
+fn reason(store: &Store, row: &RunRow) -> Result<String, Failure> {
+    let events = store.events(row.id)?;
+    let result = events.iter().rfind(|event| event.kind == Kind::Result.name());
+    let data: Value =
+        result.map(|event| serde_json::from_slice(&event.data)).transpose().unwrap_or_default().unwrap_or_default();
+    Ok(data["reason"].as_str().unwrap_or_default().to_owned())
 }
 
 /// Returns what a report about runs is about; their seeds stand in their headers.

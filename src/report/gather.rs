@@ -90,7 +90,8 @@ impl Report {
                 figures.push(ArmFigures::of(arm, *seed, &of_arm.collect::<Vec<_>>(), &is_invalid));
             }
         }
-        let first: Vec<&RunFacts> = runs.iter().filter(|run| Some(&run.seed) == subject.seeds.first()).collect();
+        let is_of_first = |run: &&RunFacts| Some(&run.seed) == subject.seeds.first() && !is_invalid(&run.instance);
+        let first: Vec<&RunFacts> = runs.iter().filter(is_of_first).collect();
         let tests: BTreeSet<&str> =
             runs.iter().map(|run| run.tests.as_str()).filter(|label| !label.is_empty()).collect();
         let mut instances: Vec<String> = runs.iter().map(|run| run.instance.clone()).collect();

@@ -45,10 +45,20 @@ pub(super) fn run(
         reader.event(&event)?;
     }
     let mut facts = reader.facts;
+    // Whatever ended a run from outside stands in its row: `environment: no clone of …`, `limit: 600 seconds`.
+    let (word, reason) = row.outcome.split_once(": ").unwrap_or((&row.outcome, ""));
     match row.status {
-        RunStatus::Finished => facts.canonical_root = row.canonical_root,
+        RunStatus::Finished => {
+            facts.canonical_root = row.canonical_root;
+            return Ok(facts);
+        }
         RunStatus::Failed => facts.ending = Ending::EnvironmentError,
+        RunStatus::Interrupted if word == "limit" => facts.ending = Ending::Limit,
         RunStatus::Open | RunStatus::Interrupted => facts.ending = Ending::Open,
+    }
+    word.clone_into(&mut facts.outcome);
+    if !reason.is_empty() {
+        reason.clone_into(&mut facts.reason);
     }
     Ok(facts)
 }

@@ -4,10 +4,11 @@
 use std::fs;
 use std::path::Path;
 
+use runproof::canon::{RunId, Sha256};
 use runproof::edit::Code;
 use runproof::report::{Ending, UNREAD};
-use runproof::store::{Access, Durability, Store};
-use serde_json::Value;
+use runproof::store::{Access, Durability, NewRun, RunEnd, RunStatus, Store};
+use serde_json::{Value, json};
 
 use crate::env::TestEnv;
 use crate::made::{Campaign, Course, Made};
@@ -84,16 +85,20 @@ fn the_figures_are_those_of_the_plan() {
 
 #[test]
 fn the_bytes_depend_on_no_order_machine_or_place() {
-    let campaign = made();
+    let courses = [Course::AfterFeedback, Course::FallbackOnly, Course::VisibleOnly];
+    let made = (0..).zip(courses).map(|(number, course)| Made::new(&format!("i{number}"), number, course, 4, HOSTILE));
+    let campaign = Campaign::new("made", made.collect(), &["patch", "direct-6+fallback"], &[42]);
     let env = place(&campaign);
     fs::create_dir(env.work().join("elsewhere")).unwrap();
     record(&env.work().join("elsewhere/other.sqlite"), &campaign, true, 777);
     let id = campaign.plan.id().to_string();
-    for form in ["html", "text", "json", "markdown"] {
-        let one = report(&env, &campaign, &["--format", form]);
-        let mut command = env.command(&["report", &id, "--store", "other.sqlite", "--quiet", "--format", form]);
+    for more in
+        [&["--format", "html"][..], &["--format", "json"], &["--no-check"], &["--no-check", "--format", "markdown"]]
+    {
+        let one = report(&env, &campaign, more);
+        let mut command = env.command(&[&["report", &id, "--store", "other.sqlite", "--quiet"][..], more].concat());
         command.current_dir(env.work().join("elsewhere")).env("TZ", "Asia/Tokyo").env("LC_ALL", "de_DE.UTF-8");
-        assert_eq!(one, env.finish(&mut command).sound(), "{form}");
+        assert_eq!(one, env.finish(&mut command).sound(), "{more:?}");
     }
     let raw = |store: &str| {
         let store = Store::open(&env.work().join(store), Access::Read, Durability::Normal).unwrap();
@@ -130,16 +135,43 @@ fn runs_that_did_not_end_stay_in_the_denominator() {
     let env = TestEnv::new();
     let campaign = made();
     let mut store = Store::open(&env.work().join("s.sqlite"), Access::Create, Durability::Normal).unwrap();
-    campaign.record(&mut store, false, 1, &|instance, arm, _| arm == "direct-6" && instance.starts_with("b"));
+    campaign.record(&mut store, false, 1, &|instance, arm, _| arm == "direct-6" && instance < "d");
+    // One was not begun, one met an environment error, one ran out of time, and one instance is found to be invalid.
+    let row = |store: &mut Store, id, kind: &str, instance: &str, status, outcome: &str| {
+        let (name, arm, model, tests, orchestration) = ("r", "direct-6", "m", "existing-tests", "o");
+        let run = NewRun { id, name, kind, instance, arm, model, tests, orchestration, started_ms: 0 };
+        store.begin_run(&run).unwrap();
+        let root = Sha256::of(b"");
+        let end = RunEnd { status, outcome, attempts: 0, raw_root: root, canonical_root: root, finished_ms: 0 };
+        store.finish_run(id, &end).unwrap();
+    };
+    let members = campaign.plan.members();
+    let id = |instance: &str| {
+        members.iter().find(|one| one.arm == "direct-6" && one.instance.starts_with(instance)).unwrap().run
+    };
+    row(&mut store, id("b"), "solve", "b-after-feedback", RunStatus::Failed, "environment: no clone of x");
+    row(&mut store, id("c"), "solve", "c-after-feedback", RunStatus::Interrupted, "limit: 600 seconds");
+    for (number, instance, outcome) in
+        [(1, "e-visible-only", "environment-invalid"), (2, "f-never", "environment-invalid"), (3, "f-never", "valid")]
+    {
+        row(&mut store, RunId::from_bytes([number; 12]), "validation", instance, RunStatus::Finished, outcome);
+    }
     store.close().unwrap();
     let found: Value = serde_json::from_str(&report(&env, &campaign, &["--no-check", "--format", "json"])).unwrap();
     let direct = found["figures"].as_array().unwrap().iter().find(|arm| arm["arm"] == "direct-6").unwrap();
-    assert_eq!((&direct["of"], &direct["judged"], &direct["resolved"]), (&6.into(), &5.into(), &2.into()));
-    assert_eq!(direct["endings"]["not-run"], 1);
+    // Judged: c (out of time), d and f.
+    assert_eq!((&direct["of"], &direct["judged"], &direct["resolved"]), (&6.into(), &3.into(), &0.into()));
+    assert_eq!(
+        direct["endings"],
+        json!({"not-run": 1, "environment-error": 1, "limit": 1, "unresolved": 2, "visible-only": 1})
+    );
+    assert_eq!(found["invalid"].as_object().unwrap().keys().collect::<Vec<_>>(), ["e-visible-only"]);
     let pair = found["pairs"].as_array().unwrap().iter().find(|pair| pair["second"] == "direct-6").unwrap();
-    assert_eq!(pair["of"], 5, "pairs are those that both arms were judged on");
+    assert_eq!(pair["of"], 3, "pairs are those that both arms were judged on");
     let page = report(&env, &campaign, &["--no-check", "--format", "html"]);
-    assert!(page.contains("id=\"unjudged\"") && page.contains("not-run"));
+    for word in ["id=\"unjudged\"", "not-run", "no clone of x", "environment-invalid"] {
+        assert!(page.contains(word), "{word}");
+    }
 }
 
 #[test]
@@ -152,7 +184,8 @@ fn a_report_of_single_runs_the_ladder_and_what_is_none() {
     assert!(text.contains("rung 641        passed") && text.contains("attempt 3  green"), "{text}");
     let two = [members[0].run.to_string(), members[1].run.to_string()].join(",");
     assert!(report(&env, &campaign, &["--runs", &two]).contains("chosen runs"));
-    let whole = report(&env, &campaign, &["--format", "html"]);
+    let all = members.iter().filter(|one| one.instance.starts_with('b')).map(|one| one.run.to_string());
+    let whole = report(&env, &campaign, &["--runs", &all.collect::<Vec<_>>().join(","), "--format", "html"]);
     assert!(whole.contains("reached: <strong>641</strong>") && whole.contains("direct-above-patch"));
     env.run(&["report", &resolved.run.to_string(), "--store", "s.sqlite", "-q", "-o", "r.md"]).sound();
     assert!(fs::read_to_string(env.work().join("r.md")).unwrap().starts_with("# made"));
