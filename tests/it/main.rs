@@ -17,6 +17,7 @@ mod embedded;
 mod env;
 mod exports;
 mod framing;
+mod full;
 mod gate;
 #[cfg(feature = "live")]
 mod instance;
@@ -42,6 +43,9 @@ mod store_gc;
 mod store_merge;
 #[cfg(feature = "live")]
 mod stub;
+#[path = "../../benches/lite/tamper.rs"]
+#[expect(dead_code, reason = "its main is the example's")]
+mod tamper;
 mod transcript;
 mod vectors;
 #[cfg(feature = "live")]
