@@ -26,8 +26,8 @@ pub(super) fn phases(report: &Report) -> Table {
         id: "phases",
         title: "The source document's phases".into(),
         caption: format!(
-            "What the source document expected of each phase, beside what was measured here ({}). \"Within\", \"above\" \
-             and \"below\" compare the 95 % interval with the expected range.",
+            "What the source document expected of each phase, beside what was measured here ({}). The \
+             last column says how the 95 % interval lies to the expected range.",
             report.tests
         ),
         head: head.map(str::to_owned).to_vec(),

@@ -100,6 +100,18 @@ fn the_bytes_depend_on_no_order_machine_or_place() {
         command.current_dir(env.work().join("elsewhere")).env("TZ", "Asia/Tokyo").env("LC_ALL", "de_DE.UTF-8");
         assert_eq!(one, env.finish(&mut command).sound(), "{more:?}");
     }
+    // Two machines did a part each, and their stores are joined in either order.
+    for (name, own) in [("a.sqlite", true), ("b.sqlite", false)] {
+        let mut store = Store::open(&env.work().join(name), Access::Create, Durability::Normal).unwrap();
+        campaign.record(&mut store, own, 5, &|instance, _, _| (instance == "i1") == own);
+        store.close().unwrap();
+    }
+    let whole = report(&env, &campaign, &["--format", "html", "--no-check"]);
+    for stores in [["ab.sqlite", "a.sqlite", "b.sqlite"], ["ba.sqlite", "b.sqlite", "a.sqlite"]] {
+        env.run(&[&["store", "merge", "--quiet"][..], &stores].concat()).sound();
+        let args = ["report", &id, "--store", stores[0], "--quiet", "--format", "html", "--no-check"];
+        assert_eq!(env.run(&args).sound(), whole);
+    }
     let raw = |store: &str| {
         let store = Store::open(&env.work().join(store), Access::Read, Durability::Normal).unwrap();
         store.run(campaign.plan.members()[0].run).unwrap().unwrap().raw_root

@@ -7,7 +7,7 @@ mod compared;
 use super::document;
 use super::figures::ArmFigures;
 use super::gather::Report;
-use super::run::Ending;
+use super::run::{Ending, RunFacts};
 use super::table::{Cell, Filter, Table};
 use super::visible::line;
 use crate::statistics::{Share, percent};
@@ -39,13 +39,14 @@ pub(super) fn all(report: &Report, extra: Extra) -> Vec<Table> {
         tables.push(document::phases(report));
         tables.push(document::metrics(report));
     }
-    tables.extend(unjudged(report));
+    tables.extend(unjudged(report, &|_| true));
     tables
 }
 
-/// Returns the tables that sum everything up.
+/// Returns the tables that sum everything up. Runs that are still to come, or are another machine's, are only counted.
 pub(super) fn brief(report: &Report) -> Vec<Table> {
-    [arms::outcomes(report), arms::by_attempt(report)].into_iter().chain(unjudged(report)).collect()
+    let unjudged = unjudged(report, &|run| run.ending != Ending::Open);
+    [arms::outcomes(report), arms::by_attempt(report)].into_iter().chain(unjudged).collect()
 }
 
 /// Returns "so many of so many" with the share and its interval.
@@ -86,7 +87,7 @@ fn scope(report: &Report) -> String {
 }
 
 /// Lists everything that is in the full denominator and was not judged.
-fn unjudged(report: &Report) -> Option<Table> {
+fn unjudged(report: &Report, is_listed: &dyn Fn(&RunFacts) -> bool) -> Option<Table> {
     let mut table = table(
         "unjudged",
         "Not judged",
@@ -97,7 +98,7 @@ fn unjudged(report: &Report) -> Option<Table> {
         let cells = [line(instance), "all".into(), "all".into(), "environment-invalid".into(), line(reason)];
         table.rows.push(cells.map(Cell::text).to_vec());
     }
-    for run in report.runs.iter().filter(|run| !run.ending.is_judged()) {
+    for run in report.runs.iter().filter(|run| !run.ending.is_judged() && is_listed(run)) {
         let cells =
             [line(&run.instance), line(&run.arm), run.seed.to_string(), run.ending.word().into(), line(&run.reason)];
         let mut row = cells.map(Cell::text).to_vec();
