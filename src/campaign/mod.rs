@@ -6,12 +6,18 @@
 //! Not here: performing the runs, which needs the host's hands (`cli`); what they are worth (`rung`).
 
 mod plan;
+mod results;
 mod shard;
+mod spent;
 mod summary;
+mod validation;
 
 pub use plan::{Member, Plan, PlanError};
+pub use results::HarnessResult;
 pub use shard::{Shard, ShardError};
+pub use spent::Spent;
 pub use summary::{ArmSummary, Summary};
+pub use validation::{VALIDATION, Validated, environment_invalid, validated, validation_id};
 
 /// The kind of the row in a store that holds a campaign's plan.
 pub const KIND: &str = "campaign";

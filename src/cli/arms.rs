@@ -7,7 +7,6 @@ use std::path::Path;
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Arg, Command};
 
-use crate::edit::Format;
 use crate::prompt::{LONGEST_SKILL, MOST_SKILLS, Skill, default_skills};
 use crate::solve::{Arm, Fallback};
 
@@ -43,7 +42,9 @@ impl TypedValueParser for ArmParser {
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        Some(Box::new(Arm::NAMED.into_iter().map(|arm| PossibleValue::new(arm.to_string()))))
+        // The others go with two and six attempts too.
+        let arms = Arm::NAMED.into_iter().chain(Arm::ablations(1));
+        Some(Box::new(arms.map(|arm| PossibleValue::new(arm.to_string()))))
     }
 }
 
@@ -51,7 +52,9 @@ impl TypedValueParser for ArmParser {
 pub(super) fn parse_arm(text: &str) -> Result<Arm, String> {
     Arm::named(text).ok_or_else(|| {
         let names = Arm::NAMED.map(|arm| arm.to_string()).join(", ");
-        format!("the arms are {names}")
+        format!(
+            "the arms are {names}, and direct-1, direct-2 or direct-6 with +window, +whole, +no-gate or +no-numbers"
+        )
     })
 }
 
@@ -64,10 +67,9 @@ pub(super) fn configuration(asked: &Asked<'_>) -> Result<(Arm, Option<Fallback>,
             arm
         }
         None => Arm {
-            format: Format::Direct,
-            attempts: asked.attempts.unwrap_or(ATTEMPTS),
             skills: asked.skills.is_some(),
             fallback: asked.fallback.is_some(),
+            ..Arm::direct(asked.attempts.unwrap_or(ATTEMPTS))
         },
     };
     let fallback = match asked.fallback {

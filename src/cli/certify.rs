@@ -16,6 +16,7 @@ use super::campaign::{self, CampaignArgs};
 use super::check::{Replayed, assess, evidence_failure, find_runs};
 use super::keyfile::{read_secret, write_whole};
 use super::runs::{find_run, open_store, short};
+use super::trust::today;
 use super::ui::{Tone, printable};
 use super::verify::read_regular;
 use super::{Exit, Failure, FailureKind, Host, Ui};
@@ -101,11 +102,7 @@ fn certify_campaign(
     // Those signed by the same key count.
     let certificates = args.campaign.certificates(Trust::Key(key.public()), ui)?;
     let gathered = campaign::gather(store, rows, profile, certificates.as_ref(), ui)?;
-    let members = &gathered.members;
-    let malformed = |problem: certificate::Problem| Failure::new(FailureKind::Malformed, problem);
-    let rungs = members.rungs().map_err(malformed)?;
-    let statement = members.statement().map_err(malformed)?;
-    let issued = sign(statement, rungs, key)?;
+    let issued = issue_campaign(&gathered, key)?;
     let path = args.output.clone().unwrap_or_else(|| PathBuf::from("campaign.dsse.json"));
     write(&issued, key, &path, args.force)?;
     if let Some(folder) = &args.evidence {
@@ -115,6 +112,29 @@ fn certify_campaign(
     extras(args, &issued.envelope, key, &path)?;
     tell(args, &issued.envelope, &issued.statement, &path, ui)?;
     Ok(Exit::Sound)
+}
+
+/// Signs what came of a campaign.
+fn issue_campaign(gathered: &campaign::Gathered, key: &SecretKey) -> Result<Issued, Failure> {
+    let members = &gathered.members;
+    let malformed = |problem: certificate::Problem| Failure::new(FailureKind::Malformed, problem);
+    let rungs = members.rungs().map_err(malformed)?;
+    sign(members.statement().map_err(malformed)?, rungs, key)
+}
+
+/// Certifies a campaign; the certificates of its runs lie in `folder`.
+pub(crate) fn campaign_into(
+    store: &Store,
+    rows: &[RunRow],
+    profile: Profile,
+    key: &SecretKey,
+    folder: &Path,
+    path: &Path,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    let certificates = campaign::Certificates::read(folder, Trust::Key(key.public()), today(), 0)?;
+    let gathered = campaign::gather(store, rows, profile, Some(&certificates), ui)?;
+    write(&issue_campaign(&gathered, key)?, key, path, true)
 }
 
 /// A certificate that was issued and not yet written.

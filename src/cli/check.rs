@@ -19,7 +19,7 @@ use super::reexecute::REEXECUTION;
 use super::replay::{read_header, replay_run};
 use super::runs::{find_run, open_store, short};
 use super::trust::TrustArgs;
-use super::ui::{Tone, Unit, printable};
+use super::ui::{Tone, Unit, counted, printable};
 use super::{Exit, Failure, FailureKind, Ui};
 
 /// Assesses a run, or several as a campaign, on the rungs 641, 274177 and 65537.
@@ -107,7 +107,8 @@ fn check_campaign(
         ui.json(&json!({"runs": runs, "profile": digest, "reached": reached, "rungs": rungs}))?;
         return Ok(exit);
     }
-    ui.data(format_args!("campaign of {} runs  profile {} ({digest})", rows.len(), printable(&profile.name)))?;
+    let runs = counted(rows.len(), "run");
+    ui.data(format_args!("campaign of {runs}  profile {} ({digest})", printable(&profile.name)))?;
     print_ladder(&ladder, ui)?;
     Ok(exit)
 }
@@ -129,7 +130,7 @@ pub(crate) fn read_profile(path: &Path) -> Result<Profile, Failure> {
 
 /// Says whether a run of this kind is one on an instance.
 fn is_of_campaigns(kind: &str) -> bool {
-    kind != REEXECUTION && kind != super::recorded::KIND && kind != crate::campaign::KIND
+    ![REEXECUTION, super::recorded::KIND, crate::campaign::KIND, crate::campaign::VALIDATION].contains(&kind)
 }
 
 /// Finds the runs that a person names.

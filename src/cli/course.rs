@@ -68,6 +68,8 @@ impl CourseArgs {
             model: name.portable(),
             fallback,
             format: arm.format,
+            listing: arm.listing,
+            skills_room: 0,
             skills: Vec::new(),
             skill_texts: Vec::new(),
             tests: match self.tests {
@@ -81,6 +83,7 @@ impl CourseArgs {
             constrained: true,
             red_runs: self.red_runs,
             timeout_seconds: self.timeout,
+            spending: None,
         };
         Ok(options.with_skills(skills))
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::edit::Format;
 use crate::instance::Instance;
 use crate::model::Provider;
+use crate::prompt::Listing;
 use crate::solve::{Options, Outcome, OutcomeKind, TestsMode};
 use crate::store::{Access, Durability, Store};
 use crate::transcript::{ReplayOutcome, Roots};
@@ -112,6 +113,8 @@ fn one(
         model: name.portable(),
         fallback: None,
         format: Format::Direct,
+        listing: Listing::Fitting,
+        skills_room: 0,
         skills: Vec::new(),
         skill_texts: Vec::new(),
         tests: TestsMode::Existing,
@@ -122,6 +125,7 @@ fn one(
         constrained: true,
         red_runs: 2,
         timeout_seconds: 60,
+        spending: None,
     };
     let model = open_model(&name, models)?;
     begin_run(store, run, &format!("demo {}", instance.id), &instance, &options)?;
@@ -232,7 +236,7 @@ fn meaning(kind: OutcomeKind) -> &'static str {
     match kind {
         OutcomeKind::Resolved => "repaired, held-out tests pass",
         OutcomeKind::VisibleOnly => "not repaired: passes only the tests that the model saw",
-        OutcomeKind::Unresolved => "not repaired",
+        OutcomeKind::Unresolved | OutcomeKind::Limit => "not repaired",
         OutcomeKind::Invalid => "could not be judged",
     }
 }

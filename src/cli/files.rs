@@ -32,18 +32,12 @@ pub(crate) fn write(folder: &Path, job: &Job<'_>, outcome: &Outcome, roots: &Roo
     let predictions = folder.join("predictions.jsonl");
     let line = json!({
         "instance_id": job.instance.id,
-        "model_name_or_path": model_name(job),
+        "model_name_or_path": job.options.model_name_or_path(),
         "model_patch": String::from_utf8_lossy(&outcome.patch),
         "runproof_solved_by": outcome.solved_by(job.options),
     });
     replace_line(&predictions, &job.instance.id, &line).map_err(|error| cannot(&predictions, &error))?;
     Ok(Reports { report, patch, predictions })
-}
-
-/// Names the arm and whoever may have written the patch, so that a fallback's fixes are never counted as the model's.
-fn model_name(job: &Job<'_>) -> String {
-    let fallback = job.options.fallback.as_ref().map_or_else(String::new, |it| format!(" + {}", it.model));
-    format!("runproof {} {}{fallback}", job.options.arm, job.options.model)
 }
 
 /// The official harness takes one line an instance, so a later run's line replaces the earlier one.

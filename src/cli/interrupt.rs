@@ -7,12 +7,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::{Map, Value};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag::register_conditional_shutdown;
 use signal_hook::iterator::Signals;
-
-use crate::transcript::{ActFailure, Ask, Done, Kind, Transcript, TranscriptError};
 
 use super::{Failure, FailureKind, Ui};
 
@@ -80,28 +77,5 @@ fn take_down(current: &Current) -> String {
     match &current.resume {
         Some(command) => format!("interrupted; everything recorded so far is kept, go on with `{command}`"),
         None => "interrupted; everything recorded so far is kept".to_owned(),
-    }
-}
-
-/// A transcript that records nothing more once the program was told to stop.
-pub(crate) struct Stoppable<T>(pub(crate) T);
-
-impl<T: Transcript> Transcript for Stoppable<T> {
-    fn perform(
-        &mut self,
-        ask: &Ask<'_>,
-        act: &mut dyn FnMut() -> Result<Done, ActFailure>,
-    ) -> Result<Vec<u8>, TranscriptError> {
-        self.0.perform(ask, &mut || {
-            hold();
-            let done = act();
-            hold();
-            done
-        })
-    }
-
-    fn note(&mut self, kind: Kind, data: &Map<String, Value>, parts: &[(&str, &[u8])]) -> Result<(), TranscriptError> {
-        hold();
-        self.0.note(kind, data, parts)
     }
 }

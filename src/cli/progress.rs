@@ -90,3 +90,22 @@ fn label(instance: &str, phase: Phase, attempt: u32) -> String {
         attempt => format!("{instance}  attempt {attempt}  {phase:<12}"),
     }
 }
+
+/// Writes a duration in the two units that matter.
+pub(crate) fn duration(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_has_the_units_that_matter() {
+        assert_eq!([59, 60, 7380].map(duration), ["59 s", "1 min", "2 h 3 min"]);
+    }
+}

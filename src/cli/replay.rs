@@ -83,6 +83,11 @@ pub(crate) fn replay(args: &ReplayArgs, global: &Global, ui: &mut Ui) -> Result<
         let failure = Failure::new(FailureKind::Usage, "a campaign is replayed run by run");
         return Err(failure.hint("name one of its runs; `runproof check CAMPAIGN` replays all of them"));
     }
+    if row.kind == crate::campaign::VALIDATION {
+        let failure =
+            Failure::new(FailureKind::Usage, "the check of an instance by its known fix is no run of a model");
+        return Err(failure.hint("`runproof bench validate INSTANCES --again` performs it again"));
+    }
     if row.kind == REEXECUTION {
         return super::reexecute::replay(&store, &row, args.json, ui);
     }

@@ -213,7 +213,7 @@ pub(crate) fn of_plan(store: &Store, plan: &Plan, rows: &[RunRow]) -> Result<Sub
     Ok(Subject {
         title: plan.name.clone(),
         campaign: Some(plan.id()),
-        root: Some(Summary::of(plan, rows, &BTreeSet::new()).root),
+        root: Some(Summary::root(plan, rows)),
         planned: members.map(|m| Planned { instance: m.instance, arm: m.arm, seed: m.seed, run: m.run }).collect(),
         seeds: plan.seeds.clone(),
         invalid,

@@ -8,15 +8,16 @@ use crate::canon::RunId;
 use crate::instance::{self, Instance};
 use crate::model::{Model, ModelName, Request};
 use crate::solve::{self, Arm, Options, Outcome, OutcomeKind, Step, orchestration_digest};
-use crate::store::{Access, Durability, NewAttempt, NewRun, RunEnd, RunStatus, Store};
-use crate::transcript::{Kind, Recorder, Retries, Roots, TranscriptError};
+use crate::store::{Access, Durability, NewAttempt, NewRun, RunEnd, RunStatus, Store, ended_by};
+use crate::transcript::{Kind, Recorder, Roots, TranscriptError};
 
 use super::args::Global;
 use super::arms::ArmParser;
 use super::certify;
+use super::conduct::{Conduct, Conducted};
 use super::course::CourseArgs;
 use super::files::{self, Reports};
-use super::interrupt::{self, Stoppable};
+use super::interrupt;
 use super::keyfile::read_secret;
 use super::models::{ModelArgs, open_model, recorded_or_same};
 use super::own::OwnArgs;
@@ -240,7 +241,7 @@ pub(crate) fn record(
     ui: &mut Ui,
 ) -> Result<(Outcome, Roots), Failure> {
     let mut watcher = Watcher::new(&job.instance.id, ui);
-    let recorded = record_watched(job, live, store, &mut |step| watcher.step(step));
+    let recorded = record_watched(job, live, store, &mut |step| watcher.step(step), &mut Conduct::default());
     watcher.finish();
     recorded
 }
@@ -251,14 +252,15 @@ pub(crate) fn record_watched(
     live: crate::solve::Live<'_>,
     store: &mut Store,
     watch: &mut dyn FnMut(Step),
+    conduct: &mut Conduct<'_>,
 ) -> Result<(Outcome, Roots), Failure> {
-    let recorder = match job.resumed {
-        true => Recorder::resume(store, job.run, Host::clock(), Retries::default())?,
-        false => Recorder::new(store, job.run, Host::clock(), Retries::default()),
+    let inner = match job.resumed {
+        true => Recorder::resume(store, job.run, Host::clock(), conduct.retries)?,
+        false => Recorder::new(store, job.run, Host::clock(), conduct.retries),
     };
-    let mut recorder = Stoppable(recorder);
+    let mut recorder = Conducted { inner, conduct };
     let result = solve::run(&mut recorder, job.instance, job.options, Some(live), watch);
-    let roots = recorder.0.roots().clone();
+    let roots = recorder.inner.roots().clone();
     match result {
         Ok(outcome) => {
             // A run that was killed between its last event and here has its rows already.
@@ -273,10 +275,15 @@ pub(crate) fn record_watched(
         }
         Err(error) => {
             // The store itself may be what failed; then the row stays open, and the run can be resumed.
-            if !matches!(error, TranscriptError::Store(_)) {
-                end(store, job, RunStatus::Failed, "failed", &roots, 0)?;
-            }
+            let is_stored = !matches!(error, TranscriptError::Store(_));
             let failure = transcript_failure(error);
+            if is_stored {
+                let (status, word) = match conduct.is_over {
+                    true => (RunStatus::Interrupted, "limit"),
+                    false => (RunStatus::Failed, "environment"),
+                };
+                end(store, job, status, &ended_by(word, &failure.message), &roots, 0)?;
+            }
             let hint = failure.hint.clone().unwrap_or_default();
             let resume = format!("then go on with `runproof solve --resume {}`", job.run);
             Err(failure.hint(format!("{hint}{}{resume}", if hint.is_empty() { "" } else { "; " })))

@@ -147,6 +147,11 @@ pub(crate) enum Unit {
     Items,
 }
 
+/// Returns a count with its noun, which takes an `s` unless there is one.
+pub(crate) fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Says whether a character turns the direction of the text around it, or is another kind of line end.
 fn turns(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -8,7 +8,7 @@ use crate::gate::environment::{Environments, Recipe};
 use crate::gate::{Level, Place, Sandbox};
 use crate::instance::{Hidden, Instance, Repository};
 use crate::model::Model;
-use crate::solve::Live;
+use crate::solve::{Live, Rankings};
 use crate::workspace::{Git, Origin, Repos, WorkspaceError, Worktree};
 
 use super::hints::PLACE;
@@ -48,6 +48,7 @@ pub(crate) struct Workbench {
     worktree: Worktree,
     sandbox: Sandbox,
     environment: Option<PathBuf>,
+    rankings: Rankings,
 }
 
 impl Workbench {
@@ -83,12 +84,12 @@ impl Workbench {
             std::fs::remove_dir_all(&folder).ok();
             return Err(failure);
         }
-        Ok(Self { folder, worktree, sandbox, environment })
+        Ok(Self { folder, worktree, sandbox, environment, rankings: Rankings::new() })
     }
 
-    /// Lends everything to a run.
+    /// Lends everything to a run; several may follow each other.
     pub(crate) fn live<'a>(&'a mut self, models: Vec<Box<dyn Model + 'a>>) -> Live<'a> {
-        Live { worktree: &mut self.worktree, sandbox: &self.sandbox, environment: self.environment.as_deref(), models }
+        Live::new(&mut self.worktree, &self.sandbox, self.environment.as_deref(), models, &mut self.rankings)
     }
 
     /// Removes the worktree.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::oneshot::propose_patch;
 use super::propose::propose;
-use super::types::{Context, Proposal, Refusal};
+use super::types::{Context, Limits, Proposal, Refusal};
 
 /// The form of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -15,6 +15,10 @@ pub enum Format {
     Direct,
     /// One unified diff.
     Patch,
+    /// Direct edits that may break the syntax: the gate's worth is what a comparison with it shows.
+    DirectUngated,
+    /// Direct edits of files that are shown without numbers.
+    DirectUnnumbered,
 }
 
 impl Format {
@@ -29,9 +33,19 @@ impl Format {
         read: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
     ) -> Result<Proposal, Refusal> {
         match self {
-            Self::Direct => propose(reply, context, read),
+            Self::Direct | Self::DirectUngated | Self::DirectUnnumbered => propose(reply, context, read),
             Self::Patch => propose_patch(reply, context, read),
         }
+    }
+
+    /// Returns what an answer of this form may be.
+    pub fn limits(self) -> Limits {
+        Limits { syntax_gate: self != Self::DirectUngated, ..Limits::default() }
+    }
+
+    /// Says whether edits are asked for, and no diff.
+    pub fn is_direct(self) -> bool {
+        self != Self::Patch
     }
 
     /// Says whether this is what is asked for unless something else is said.

@@ -17,11 +17,11 @@ pub struct Context<'a> {
     pub cut_off: bool,
     /// Says which paths no answer may touch.
     pub protected: &'a dyn Fn(&str) -> bool,
-    /// How large an answer may be.
+    /// What an answer may be.
     pub limits: Limits,
 }
 
-/// How large an answer may be.
+/// What an answer may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of the reply.
@@ -34,11 +34,20 @@ pub struct Limits {
     pub new_bytes: usize,
     /// Bytes of a file that it may edit.
     pub file_bytes: u64,
+    /// Whether it may not break the syntax of a file.
+    pub syntax_gate: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { reply_bytes: 1 << 20, files: 5, changed_lines: 400, new_bytes: 64 << 10, file_bytes: 1 << 20 }
+        Self {
+            reply_bytes: 1 << 20,
+            files: 5,
+            changed_lines: 400,
+            new_bytes: 64 << 10,
+            file_bytes: 1 << 20,
+            syntax_gate: true,
+        }
     }
 }
 

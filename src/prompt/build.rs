@@ -9,9 +9,9 @@ use crate::model::{Message, Role};
 
 use super::budget::{Budget, estimate};
 use super::feedback::{AttemptNote, feedback, head_and_tail};
-use super::listing::{NUMBERING, numbered, words};
+use super::listing::{Form, Listing, NUMBERING, listed, words};
 use super::skills::{Skill, fitting};
-use super::{ASK, ASK_PATCH, SYSTEM, SYSTEM_PATCH, small};
+use super::{ASK, ASK_PATCH, SYSTEM, SYSTEM_PATCH, SYSTEM_UNNUMBERED, small};
 
 /// Files that a prompt shows at most.
 const MOST_FILES: usize = 5;
@@ -36,6 +36,8 @@ pub struct Input<'a> {
     pub skills: &'a [Skill],
     /// The form of the answer that is asked for.
     pub format: Format,
+    /// How much of each file is shown.
+    pub listing: Listing,
     /// The room.
     pub budget: Budget,
 }
@@ -77,9 +79,9 @@ pub enum PromptError {
     },
 }
 
-/// Returns which of the ranked files (path, size in bytes) a prompt can show: the best one in any case, others whole.
-pub fn select(ranked: &[(String, u64)], budget: &Budget, skills: &[Skill]) -> Vec<String> {
-    let taken = fitting(skills, budget.skills_bytes()).0.len();
+/// Returns which of the ranked files (path, size in bytes) a prompt may be able to show beside `taken` bytes of skills: the
+/// best one in any case, others whole.
+pub fn select(ranked: &[(String, u64)], budget: &Budget, taken: usize) -> Vec<String> {
     let mut left = budget.shares(taken).files as u64;
     let mut chosen: Vec<String> = Vec::new();
     for (path, size) in ranked {
@@ -91,6 +93,29 @@ pub fn select(ranked: &[(String, u64)], budget: &Budget, skills: &[Skill]) -> Ve
         }
     }
     chosen
+}
+
+/// Keeps those of the selected files that a prompt shows whole beside `taken` bytes of skills, after the first, which may be
+/// cut. So whoever has fewer skills, or none, shows the same files.
+pub fn fit(files: Vec<(String, Vec<u8>)>, budget: &Budget, taken: usize) -> Vec<(String, Vec<u8>)> {
+    let mut left = Some(budget.shares(taken).files);
+    let mut place = 0;
+    let mut kept = files;
+    kept.retain(|(path, bytes)| {
+        let text = String::from_utf8_lossy(bytes);
+        let lines = text.lines().count();
+        // Lines past the 9,999th are numbered with more digits.
+        let wide = (4..12).map(|digits| lines.saturating_sub(10_usize.pow(digits) - 1)).sum::<usize>();
+        let ends = text.lines().map(|line| line.len() + 1 + NUMBERING).sum::<usize>();
+        let room = left.and_then(|left| left.checked_sub(path.len() + AROUND_FILE + ends + wide));
+        place += 1;
+        let is_kept = place == 1 || room.is_some();
+        if place == 1 || room.is_some() {
+            left = room;
+        }
+        is_kept
+    });
+    kept
 }
 
 /// Builds the prompt of one attempt.
@@ -128,7 +153,8 @@ pub fn build(input: &Input<'_>) -> Result<Prompt, PromptError> {
         let _ = writeln!(text, "{told}");
     }
     let (system, ask) = match input.format {
-        Format::Direct => (SYSTEM, ASK),
+        Format::Direct | Format::DirectUngated => (SYSTEM, ASK),
+        Format::DirectUnnumbered => (SYSTEM_UNNUMBERED, ASK),
         Format::Patch => (SYSTEM_PATCH, ASK_PATCH),
     };
     text.push_str(ask.trim_end());
@@ -146,13 +172,14 @@ pub fn build(input: &Input<'_>) -> Result<Prompt, PromptError> {
 /// Numbers the files in order while they fit; the first is cut if it must be.
 fn list(input: &Input<'_>, bytes: usize, wanted: &BTreeSet<&str>) -> Result<Vec<(String, String, u32)>, PromptError> {
     let mut left = bytes;
+    let form = Form { listing: input.listing, numbers: input.format != Format::DirectUnnumbered };
     let mut listings = Vec::new();
     for (path, content) in input.files {
         let text = String::from_utf8_lossy(content);
         let around = path.len() + AROUND_FILE;
         // An empty file has an empty listing, and a name all the same.
         let Some(room) = left.checked_sub(around) else { continue };
-        if let Some((listing, lines)) = numbered(path, &text, room, wanted) {
+        if let Some((listing, lines)) = listed(path, &text, room, wanted, form) {
             left = room - listing.len();
             listings.push((path.clone(), listing, lines));
         }
@@ -213,6 +240,7 @@ mod tests {
                 protected: &protected,
                 skills: &[],
                 format: Format::Direct,
+                listing: Listing::Fitting,
                 budget: Budget { context_tokens: 8192, reply_tokens: 512 },
             })
             .unwrap()
@@ -241,6 +269,7 @@ mod tests {
             protected: &protected,
             skills: &[],
             format: Format::Direct,
+            listing: Listing::Fitting,
             budget,
         };
         assert!(matches!(build(&input), Err(PromptError::TooLong { .. } | PromptError::NoFile { .. })));
@@ -260,6 +289,7 @@ mod tests {
                 protected: &|_| false,
                 skills,
                 format,
+                listing: Listing::Fitting,
                 budget: Budget { context_tokens: 8192, reply_tokens: 1024 },
             })
             .unwrap()
@@ -288,6 +318,7 @@ mod tests {
             protected: &|_| false,
             skills: &[],
             format: Format::Direct,
+            listing: Listing::Fitting,
             budget: Budget { context_tokens: 4096, reply_tokens: 512 },
         })
         .unwrap();
@@ -323,7 +354,7 @@ mod tests {
             for skills in [&[][..], &skills] {
                 let (instance, files, failing, feedback) = (&instance, &files, &failing, &feedback);
                 let protected = |_: &str| false;
-                let prompt = build(&Input { instance, files, feedback, failing, protected: &protected, skills, format, budget });
+                let prompt = build(&Input { instance, files, feedback, failing, protected: &protected, skills, format, listing: Listing::Fitting, budget });
                 let prompt = prompt.map_err(|error| TestCaseError::fail(error.to_string()))?;
                 let bytes: usize = prompt.messages.iter().map(|message| message.content.len()).sum();
                 prop_assert!(prompt.estimate <= context_tokens - 512 && bytes.div_ceil(3) <= prompt.estimate as usize);

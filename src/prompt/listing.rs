@@ -1,7 +1,10 @@
-//! Files as a prompt shows them: every line numbered, cut at definition borders where the whole does not fit.
+//! Files as a prompt shows them: every line numbered, cut at definition borders where the whole does not fit; or, for
+//! comparison, without numbers, in a window of a hundred lines, or as a whole only.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
 
 use crate::syntax::{Language, definitions};
 
@@ -10,26 +13,81 @@ pub(super) const NUMBERING: usize = 6;
 /// Shortest word that marks a part of a file as one that matters.
 const SHORTEST_WORD: usize = 4;
 
-/// Returns the numbered text of a file in at most `cap` bytes, and its number of lines; nothing if none of it fits.
+/// Lines of a window.
+const WINDOW: usize = 100;
+
+/// How much of a file is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Listing {
+    /// All of it, and where that does not fit, the definitions that matter.
+    #[default]
+    Fitting,
+    /// The hundred lines that matter most.
+    Window,
+    /// All of it or nothing.
+    Whole,
+}
+
+impl Listing {
+    /// Says whether this is how files are shown unless something else is said.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// How lines are written.
+#[derive(Clone, Copy)]
+pub(super) struct Form {
+    pub(super) listing: Listing,
+    pub(super) numbers: bool,
+}
+
+/// Returns the text of a file in at most `cap` bytes, and its number of lines; nothing if none of it fits.
 ///
 /// Of a file that does not fit, the definitions are shown that `words` point at, with a line for every gap.
-pub(super) fn numbered(path: &str, text: &str, cap: usize, words: &BTreeSet<&str>) -> Option<(String, u32)> {
+pub(super) fn listed(path: &str, text: &str, cap: usize, words: &BTreeSet<&str>, form: Form) -> Option<(String, u32)> {
     let lines: Vec<&str> = text.lines().collect();
     let count = u32::try_from(lines.len()).ok()?;
-    let whole = number(&lines, &[(1, lines.len())]);
+    let range = match form.listing {
+        Listing::Window => window(&lines, words),
+        Listing::Fitting | Listing::Whole => (1, lines.len()),
+    };
+    let whole = number(&lines, &[range], form.numbers);
     if whole.len() <= cap {
         return Some((whole, count));
     }
+    if form.listing == Listing::Whole {
+        return None;
+    }
     let mut chosen = Vec::new();
-    for range in by_weight(path, text, &lines, words) {
+    for piece in by_weight(path, text, &lines, words) {
+        let piece = (piece.0.max(range.0), piece.1.min(range.1));
+        if piece.0 > piece.1 {
+            continue;
+        }
         let mut with = chosen.clone();
-        with.push(range);
+        with.push(piece);
         with.sort_unstable();
-        if number(&lines, &with).len() <= cap {
+        if number(&lines, &with, form.numbers).len() <= cap {
             chosen = with;
         }
     }
-    (!chosen.is_empty()).then(|| (number(&lines, &chosen), count))
+    (!chosen.is_empty()).then(|| (number(&lines, &chosen, form.numbers), count))
+}
+
+/// Returns the hundred lines in a row with the most of the words, the first ones where several have as many.
+fn window(lines: &[&str], wanted: &BTreeSet<&str>) -> (usize, usize) {
+    let found: Vec<BTreeSet<&str>> =
+        lines.iter().map(|line| words(line).into_iter().filter(|word| wanted.contains(word)).collect()).collect();
+    // Steps of ten lines: a window begins some lines above what matters, not at it.
+    let starts = (0..lines.len().saturating_sub(WINDOW) + 10).step_by(10).filter(|start| *start < lines.len().max(1));
+    let weight = |start: usize| {
+        let end = (start + WINDOW).min(lines.len());
+        found[start..end].iter().flatten().collect::<BTreeSet<_>>().len()
+    };
+    let best = starts.max_by_key(|start| (weight(*start), std::cmp::Reverse(*start))).unwrap_or_default();
+    (best + 1, (best + WINDOW).min(lines.len()))
 }
 
 /// Returns the words of a text that can name something in code.
@@ -38,13 +96,16 @@ pub(super) fn words(text: &str) -> BTreeSet<&str> {
     parts.filter(|word| word.len() >= SHORTEST_WORD && !word.starts_with(|c: char| c.is_ascii_digit())).collect()
 }
 
-fn number(lines: &[&str], ranges: &[(usize, usize)]) -> String {
+fn number(lines: &[&str], ranges: &[(usize, usize)], numbers: bool) -> String {
     let mut text = String::new();
     let mut next = 1;
     for &(first, last) in ranges {
         gap(&mut text, next, first);
         for (i, line) in lines.iter().enumerate().take(last).skip(first - 1) {
-            let _ = writeln!(text, "{:>4}| {line}", i + 1);
+            let _ = match numbers {
+                true => writeln!(text, "{:>4}| {line}", i + 1),
+                false => writeln!(text, "{line}"),
+            };
         }
         next = last + 1;
     }
@@ -87,6 +148,34 @@ mod tests {
     use super::*;
 
     const MODULE: &str = "import os\n\ndef first(a):\n    return a\n\n\ndef second(b):\n    return wanted(b)\n";
+
+    const USUAL: Form = Form { listing: Listing::Fitting, numbers: true };
+
+    fn numbered(path: &str, text: &str, cap: usize, words: &BTreeSet<&str>) -> Option<(String, u32)> {
+        listed(path, text, cap, words, USUAL)
+    }
+
+    #[test]
+    fn a_window_is_where_the_words_are_and_a_whole_file_is_never_cut() {
+        let text: String = (1..=400).map(|n| format!("line_{n}({})\n", if n == 307 { "wanted" } else { "" })).collect();
+        let wanted = words("the wanted thing");
+        let window = Form { listing: Listing::Window, ..USUAL };
+        let (shown, lines) = listed("m.py", &text, 100_000, &wanted, window).unwrap();
+        assert_eq!((lines, shown.lines().count()), (400, 102));
+        assert!(
+            shown.contains(" 307| line_307(wanted)\n") && shown.contains("     (lines 1 to 210 are not shown)\n"),
+            "{shown}"
+        );
+        let (first, _) = listed("m.py", &text, 100_000, &BTreeSet::new(), window).unwrap();
+        assert!(first.starts_with("   1| line_1()\n"), "{first}");
+        assert_eq!(listed("m.py", "a\n", 100, &wanted, window), Some(("   1| a\n".into(), 1)));
+        assert_eq!(listed("m.py", "", 100, &wanted, window), Some((String::new(), 0)));
+        let whole = Form { listing: Listing::Whole, ..USUAL };
+        assert_eq!(listed("m.py", MODULE, 110, &wanted, whole), None);
+        assert_eq!(listed("m.py", MODULE, 1000, &wanted, whole), numbered("m.py", MODULE, 1000, &wanted));
+        let plain = Form { numbers: false, ..USUAL };
+        assert_eq!(listed("m.py", MODULE, 1000, &wanted, plain), Some((MODULE.into(), 8)));
+    }
 
     #[test]
     fn every_line_is_numbered() {

@@ -1,6 +1,6 @@
 //! The text that a model is asked: instructions, issue, numbered files, failing tests, what was tried before.
 //!
-//! [`select`] decides which ranked files fit, [`build`] puts the messages together under a token [`Budget`]. The
+//! [`select`] and [`fit`] decide which ranked files are shown, [`build`] puts the messages together under a token [`Budget`]. The
 //! templates are Markdown files beside the code, the default [`Skill`]s too. A run that asks for a one-shot diff shows the
 //! same context and says another form of answer. A context of at most 2,048 tokens gets a form of its own: one line of one
 //! function, without the rest of the project, for models that are too small for more. Everything is a pure function of its input. Not here: which files are
@@ -16,15 +16,17 @@ mod skills;
 mod small;
 
 pub use budget::{Budget, estimate};
-pub use build::{Input, Prompt, PromptError, build, select};
+pub use build::{Input, Prompt, PromptError, build, fit, select};
 pub use feedback::AttemptNote;
-pub use skills::{LONGEST_SKILL, MOST_SKILLS, Skill, default_skills};
+pub use listing::Listing;
+pub use skills::{LONGEST_SKILL, MOST_SKILLS, Skill, default_skills, skills_room};
 
 /// Version of everything here that is code: layout, cutting, budget.
 pub const VERSION: u32 = 6;
 
 const SYSTEM: &str = include_str!("system.md");
 const ASK: &str = include_str!("ask.md");
+const SYSTEM_UNNUMBERED: &str = include_str!("system-unnumbered.md");
 const SYSTEM_PATCH: &str = include_str!("system-patch.md");
 const ASK_PATCH: &str = include_str!("ask-patch.md");
 const SMALL: &str = include_str!("small.md");
@@ -38,8 +40,9 @@ const fn longer(one: usize, other: usize) -> usize {
 }
 
 /// The templates by name, for the orchestration digest and the run's first event.
-pub const TEMPLATES: [(&str, &str); 6] = [
+pub const TEMPLATES: [(&str, &str); 7] = [
     ("system.md", SYSTEM),
+    ("system-unnumbered.md", SYSTEM_UNNUMBERED),
     ("ask.md", ASK),
     ("system-patch.md", SYSTEM_PATCH),
     ("ask-patch.md", ASK_PATCH),

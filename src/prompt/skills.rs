@@ -1,5 +1,7 @@
 //! Skills: short habits of repair that stand in the instructions, in our own words or in the user's.
 
+use super::budget::Budget;
+
 /// One skill.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skill {
@@ -29,6 +31,11 @@ const PACK: [(&str, &str); 5] = pack![
 /// Returns the pack that comes with the program.
 pub fn default_skills() -> Vec<Skill> {
     PACK.iter().map(|(name, text)| Skill { name: (*name).to_owned(), text: (*text).to_owned() }).collect()
+}
+
+/// Returns the bytes that skills take of a prompt.
+pub fn skills_room(skills: &[Skill], budget: &Budget) -> usize {
+    fitting(skills, budget.skills_bytes()).0.len()
 }
 
 /// Returns the skills that fit into `cap` bytes, in order, as they stand in a prompt, and their names.

@@ -1,6 +1,6 @@
 //! The prompt for tiny models: two short examples, one function without one of its lines, and the wish for that line.
 
-use crate::edit::{Format, PLACEHOLDER, numbered};
+use crate::edit::{PLACEHOLDER, numbered};
 use crate::model::{Message, Role};
 use crate::syntax::Language;
 
@@ -17,7 +17,7 @@ const MARGIN: usize = 12;
 
 /// Says whether this form is to be used.
 pub(super) fn is_wanted(input: &Input<'_>) -> bool {
-    input.budget.context_tokens <= MOST_CONTEXT && input.format == Format::Direct
+    input.budget.context_tokens <= MOST_CONTEXT && input.format.is_direct()
 }
 
 /// Builds the prompt; `None` if no function is there to look at.
@@ -153,7 +153,8 @@ mod tests {
                 failing,
                 protected: &|path| path.starts_with("test_"),
                 skills: &[],
-                format: Format::Direct,
+                format: crate::edit::Format::Direct,
+                listing: Default::default(),
                 budget,
             };
             super::super::build(&input).unwrap()

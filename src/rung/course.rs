@@ -53,6 +53,8 @@ pub(super) struct Course<'e> {
     pub(super) base_entry: &'e Entry,
     /// Bytes of the base tree's files that the run read, by path.
     pub(super) files: BTreeMap<String, Vec<u8>>,
+    /// The ranking of the files and those of them that were selected, where the run came so far.
+    pub(super) selection: Option<(&'e Entry, Vec<String>)>,
     pub(super) attempts: Vec<Attempt<'e>>,
     /// The check that the worktree is the base tree after the last attempt.
     pub(super) end: Option<&'e Entry>,
@@ -125,7 +127,10 @@ impl<'e> Course<'e> {
         // The red gate may run the tests several times, to know the flaky ones.
         while events.may(Kind::Test).is_some() {}
         events.must(Kind::Verdict)?;
-        events.may(Kind::Selection);
+        let ranking = events.may(Kind::Selection);
+        // The files that were read then are the selected ones.
+        events.peek();
+        let selection = ranking.map(|entry| (entry, events.files.keys().cloned().collect()));
         let mut attempts = Vec::new();
         let mut end = None;
         while let Some(pristine) = events.may(Kind::TreeCheck) {
@@ -165,6 +170,7 @@ impl<'e> Course<'e> {
             base,
             base_entry,
             files,
+            selection,
             attempts,
             end,
             grade,

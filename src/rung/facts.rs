@@ -28,6 +28,8 @@ pub(super) struct Facts {
     pub(super) identity: Sha256,
     pub(super) arm: String,
     pub(super) tests: String,
+    /// The ranking of the files and those that were selected, where the run came so far.
+    pub(super) selection: Option<(Sha256, Vec<String>)>,
     /// Name and digest of each model.
     pub(super) models: Vec<Sha256>,
     pub(super) seed: u32,
@@ -67,12 +69,15 @@ impl Facts {
         }
         let (resolved, replayed) = of_edge(edge);
         let identity = identity(&course.body(course.instance, "instance")?);
+        let selection = course.selection.as_ref();
+        let selection = selection.and_then(|(entry, files)| Some((digest_of(entry, "canonical")?, files.clone())));
         Ok(Self {
             instance: instance.to_owned(),
             instance_bytes: digest_of(course.instance, "instance").ok_or("its instance is not recorded")?,
             identity,
             arm: course.option("arm").to_owned(),
             tests: course.option("tests").to_owned(),
+            selection,
             models: course.models.iter().filter_map(|entry| digest_of(entry, "canonical")).collect(),
             seed,
             manifest: Sha256::of(evidence.manifest()),

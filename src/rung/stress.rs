@@ -24,7 +24,7 @@ fn manifests<'f>(runs: impl IntoIterator<Item = &'f Facts>) -> Vec<Sha256> {
     runs.into_iter().map(|facts| facts.manifest).collect()
 }
 
-/// Enough instances, each once in both arms, on the same models and tests.
+/// Enough instances, each once in both arms, on the same models, tests and files; the files over all arms and seeds.
 fn instances_paired(campaign: &Campaign<'_>) -> Finding {
     let profile = campaign.profile;
     let (direct, patch) = (campaign.arm(&profile.direct), campaign.arm(&profile.patch));
@@ -53,11 +53,23 @@ fn instances_paired(campaign: &Campaign<'_>) -> Finding {
     if let Some(other) = direct.values().find(|facts| !is_alike(facts)) {
         return Finding::failed(format!("{} was run with another model or other tests", other.name()));
     }
+    if let Some(other) = selected_otherwise(campaign) {
+        return Finding::failed(format!("{} selected other files than another run on the instance", other.name()));
+    }
     let pairs = direct.len();
     let tests = first.map_or("", |facts| facts.tests.as_str());
     let found = format!("{} in both arms, {} wanted ({tests})", counted(pairs, "instance"), profile.instances);
     let finding = if pairs < profile.instances as usize { Finding::failed(found) } else { Finding::passed(found) };
     finding.on(manifests(direct.into_values().chain(patch.into_values()))).figure("pairs", pairs)
+}
+
+/// Finds a run that selected other files than another one on its instance, whatever the arm and the seed.
+fn selected_otherwise<'f>(campaign: &Campaign<'f>) -> Option<&'f Facts> {
+    let mut known = BTreeMap::new();
+    campaign.runs.values().copied().find(|facts| {
+        let Some(selection) = &facts.selection else { return false };
+        *known.entry(&facts.instance).or_insert(selection) != selection
+    })
 }
 
 /// Returns how many instances an arm resolved, with the figures of the interval.

@@ -3,12 +3,15 @@
 use std::fmt;
 
 use crate::edit::Format;
+use crate::prompt::Listing;
 
 /// One configuration: everything about the loop that a comparison varies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arm {
     /// The form of the answers.
     pub format: Format,
+    /// How much of each file is shown.
+    pub listing: Listing,
     /// Attempts at most.
     pub attempts: u32,
     /// Whether skills stand in the instructions.
@@ -28,23 +31,46 @@ impl Arm {
         Self { fallback: true, ..Self::direct(6) },
     ];
 
-    const fn direct(attempts: u32) -> Self {
-        Self { format: Format::Direct, attempts, skills: false, fallback: false }
+    /// Returns an arm of direct edits.
+    pub const fn direct(attempts: u32) -> Self {
+        Self { format: Format::Direct, listing: Listing::Fitting, attempts, skills: false, fallback: false }
+    }
+
+    /// Returns the arms that differ from an arm of direct edits in one thing that is left out or done otherwise.
+    pub const fn ablations(attempts: u32) -> [Self; 4] {
+        let direct = Self::direct(attempts);
+        [
+            Self { listing: Listing::Window, ..direct },
+            Self { listing: Listing::Whole, ..direct },
+            Self { format: Format::DirectUngated, ..direct },
+            Self { format: Format::DirectUnnumbered, ..direct },
+        ]
     }
 
     /// Returns the arm of that name.
     pub fn named(name: &str) -> Option<Self> {
-        Self::NAMED.into_iter().find(|arm| arm.to_string() == name)
+        let ablations = [1, 2, 6].into_iter().flat_map(Self::ablations);
+        Self::NAMED.into_iter().chain(ablations).find(|arm| arm.to_string() == name)
     }
 }
 
 impl fmt::Display for Arm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.format, self.attempts) {
-            (Format::Direct, attempts) => write!(f, "direct-{attempts}")?,
             (Format::Patch, 1) => f.write_str("patch")?,
             (Format::Patch, attempts) => write!(f, "patch-{attempts}")?,
+            (_, attempts) => write!(f, "direct-{attempts}")?,
         }
+        f.write_str(match self.format {
+            Format::Direct | Format::Patch => "",
+            Format::DirectUngated => "+no-gate",
+            Format::DirectUnnumbered => "+no-numbers",
+        })?;
+        f.write_str(match self.listing {
+            Listing::Fitting => "",
+            Listing::Window => "+window",
+            Listing::Whole => "+whole",
+        })?;
         f.write_str(if self.skills { "+skills" } else { "" })?;
         f.write_str(if self.fallback { "+fallback" } else { "" })
     }
@@ -59,6 +85,11 @@ mod tests {
         let names = Arm::NAMED.map(|arm| arm.to_string());
         assert_eq!(names, ["patch", "direct-1", "direct-2", "direct-6", "direct-6+skills", "direct-6+fallback"]);
         assert!(Arm::NAMED.into_iter().all(|arm| Arm::named(&arm.to_string()) == Some(arm)));
-        assert_eq!(Arm::named("direct-7"), None);
+        let names = Arm::ablations(2).map(|arm| arm.to_string());
+        assert_eq!(names, ["direct-2+window", "direct-2+whole", "direct-2+no-gate", "direct-2+no-numbers"]);
+        assert!(Arm::ablations(2).into_iter().all(|arm| Arm::named(&arm.to_string()) == Some(arm)));
+        for name in ["direct-7", "patch+window", "direct-6+skills+window", "direct-1+window+whole", "direct-3+window"] {
+            assert_eq!(Arm::named(name), None, "{name}");
+        }
     }
 }

@@ -100,7 +100,7 @@ impl<'l> Solver<'_, 'l> {
     }
 
     pub(super) fn budget(&self) -> Budget {
-        Budget { context_tokens: self.options.context_tokens, reply_tokens: self.options.reply_tokens }
+        self.options.budget()
     }
 
     /// The hidden tests as far as the loop may see them.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::canon::{Blake3, Tree, TreeEntry};
-use crate::edit::{self, Change, Code, Format, Proposal, Refusal};
+use crate::edit::{self, Change, Code, Proposal, Refusal};
 use crate::gate::{self, TestReport};
 use crate::instance::Hidden;
 use crate::model::{Constraint, ConstraintFile, Identity, Limits, Provider, Reply, Request, Sampling, Stop};
@@ -148,6 +148,7 @@ impl Solver<'_, '_> {
             protected: &|path| edit::is_protected(&self.hidden_paths, path),
             skills: &self.options.skill_texts,
             format: self.options.format,
+            listing: self.options.listing,
             budget: self.budget(),
         };
         prompt::build(&input).map_err(|error| invalid(&error))
@@ -171,7 +172,7 @@ impl Solver<'_, '_> {
         self.began(Phase::Reply, number);
         let constrained = self.options.constrained && model.provider == Provider::Embedded;
         // The engine can hold a reply to the form of direct edits, not to that of a diff.
-        let constrained = constrained && self.options.format == Format::Direct;
+        let constrained = constrained && self.options.format.is_direct();
         let files = prompt.constraint.iter().map(|(path, lines)| ConstraintFile { path: path.clone(), lines: *lines });
         let request = Request {
             model: model.clone(),
@@ -217,7 +218,7 @@ impl Solver<'_, '_> {
             shown: &shown,
             cut_off: reply.stop == Stop::Length,
             protected: &|path| edit::is_protected(&hidden, path),
-            limits: edit::Limits::default(),
+            limits: self.options.format.limits(),
         };
         // The parser may want a file that was not shown. Reading is an event, so a failure is kept and raised after.
         let mut failed = None;

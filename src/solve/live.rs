@@ -1,7 +1,8 @@
 //! The hands of a live run: worktree, sandbox, models. A replay has none.
 //!
-//! Every act here stands on its own: it lays the worktree out anew before it looks or tests. So an attempt never works
-//! on another one's debris, and an interrupted run goes on without knowing where the worktree was left.
+//! Every act here stands on its own: it lays the worktree out anew before it tests or compares, and before it reads
+//! where anything but reading was done since. So an attempt never works on another one's debris, and an interrupted run
+//! goes on without knowing where the worktree was left.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,14 +27,42 @@ pub struct Live<'a> {
     pub environment: Option<&'a Path>,
     /// The model and, if there is one, its fallback.
     pub models: Vec<Box<dyn Model + 'a>>,
+    /// Rankings made before over the same base, by the digest of what was asked: they follow from it alone.
+    rankings: &'a mut Rankings,
+    /// The hidden tests over which the base lies there untouched; nothing after anything else was done to it.
+    untouched: Option<Hidden>,
 }
+
+/// Rankings that several runs on one instance share: the files are ranked once, and each run records that.
+pub type Rankings = BTreeMap<Blake3, Vec<u8>>;
 
 /// The changes of a proposal, as [`crate::edit::propose`] gives them.
 pub(super) type Changes = BTreeMap<String, Change>;
 
 impl<'a> Live<'a> {
+    /// Puts together what a live run works with.
+    pub fn new(
+        worktree: &'a mut Worktree,
+        sandbox: &'a Sandbox,
+        environment: Option<&'a Path>,
+        models: Vec<Box<dyn Model + 'a>>,
+        rankings: &'a mut Rankings,
+    ) -> Self {
+        Self { worktree, sandbox, environment, models, rankings, untouched: None }
+    }
+
+    /// Makes sure that the base lies there, for acts that only look at files of it.
+    fn lay_out_to_read(&mut self, hidden: &Hidden) -> Result<(), ActFailure> {
+        if self.untouched.as_ref() != Some(hidden) {
+            self.lay_out(hidden, &Changes::new())?;
+            self.untouched = Some(hidden.clone());
+        }
+        Ok(())
+    }
+
     /// Lays out the base tree, the hidden tests over it where they are visible, and then the changes.
     fn lay_out(&mut self, hidden: &Hidden, changes: &Changes) -> Result<(), ActFailure> {
+        self.untouched = None;
         self.worktree.restore().map_err(environment)?;
         self.lay_over(hidden)?;
         let changes = changes.iter().map(|(path, change)| match change {
@@ -57,17 +86,19 @@ impl<'a> Live<'a> {
 
     pub(super) fn tree(&mut self, hidden: &Hidden) -> Result<Done, ActFailure> {
         self.lay_out(hidden, &Changes::new())?;
+        self.untouched = Some(hidden.clone());
         Ok(raw(self.worktree.tree().map_err(environment)?.to_bytes()))
     }
 
     pub(super) fn tree_digest(&mut self, hidden: &Hidden) -> Result<Done, ActFailure> {
         self.lay_out(hidden, &Changes::new())?;
+        self.untouched = Some(hidden.clone());
         let digest = self.worktree.tree().map_err(environment)?.digest();
         Ok(raw(digest.to_string().into_bytes()))
     }
 
     pub(super) fn read(&mut self, path: &str, hidden: &Hidden) -> Result<Done, ActFailure> {
-        self.lay_out(hidden, &Changes::new())?;
+        self.lay_out_to_read(hidden)?;
         self.worktree.read(path).map(raw).map_err(environment)
     }
 
@@ -77,13 +108,19 @@ impl<'a> Live<'a> {
         query: &workspace::Query,
         most: usize,
         hidden: &Hidden,
+        asked: Blake3,
     ) -> Result<Done, ActFailure> {
-        self.lay_out(hidden, &Changes::new())?;
+        if let Some(known) = self.rankings.get(&asked) {
+            return Ok(raw(known.clone()));
+        }
+        self.lay_out_to_read(hidden)?;
         let worktree = &self.worktree;
         let ranked = workspace::rank(tree, &mut |path| worktree.read(path).ok(), query);
         let listed: Vec<Value> =
             ranked.iter().take(most).map(|file| json!({"path": file.path, "score": file.score})).collect();
-        canonical::to_bytes(&listed).map(raw).map_err(|error| ActFailure::fatal(error.to_string()))
+        let bytes = canonical::to_bytes(&listed).map_err(|error| ActFailure::fatal(error.to_string()))?;
+        self.rankings.insert(asked, bytes.clone());
+        Ok(raw(bytes))
     }
 
     pub(super) fn test(

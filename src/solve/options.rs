@@ -5,9 +5,10 @@ use serde_json::{Map, Value};
 
 use crate::canon::{Blake3, json as canonical};
 use crate::edit::Format;
-use crate::prompt::Skill;
+use crate::prompt::{Budget, Listing, Skill};
 
 use super::orchestration::{FORMAT, orchestration_digest};
+use super::spending::Spending;
 use super::tests_mode::TestsMode;
 
 /// A stronger model for the hard cases.
@@ -44,6 +45,13 @@ pub struct Options {
     /// What the model is asked for; only the baseline differs.
     #[serde(default, skip_serializing_if = "Format::is_default")]
     pub format: Format,
+    /// How much of each file is shown; only comparisons differ.
+    #[serde(default, skip_serializing_if = "Listing::is_default")]
+    pub listing: Listing,
+    /// Bytes that the skills of another configuration take, which is compared with this one: the files are selected as if
+    /// these skills were here, so that both show the same ones.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skills_room: u32,
     /// The skills in the instructions, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skills: Vec<SkillDigest>,
@@ -66,6 +74,13 @@ pub struct Options {
     pub red_runs: u32,
     /// Limit of one test run in seconds, where the instance names none.
     pub timeout_seconds: u32,
+    /// What the run may use of its models.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spending: Option<Spending>,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Says why a run's header cannot be used.
@@ -108,12 +123,23 @@ impl Options {
         self
     }
 
+    /// Returns the room for a prompt and its reply.
+    pub fn budget(&self) -> Budget {
+        Budget { context_tokens: self.context_tokens, reply_tokens: self.reply_tokens }
+    }
+
     /// Returns the name of the model that an attempt asked.
     pub fn model_of(&self, is_fallback: bool) -> &str {
         match &self.fallback {
             Some(fallback) if is_fallback => &fallback.model,
             _ => &self.model,
         }
+    }
+
+    /// Names the arm and whoever may have written a patch, so that a fallback's fixes are never counted as the model's.
+    pub fn model_name_or_path(&self) -> String {
+        let fallback = self.fallback.as_ref().map_or_else(String::new, |it| format!(" + {}", it.model));
+        format!("runproof {} {}{fallback}", self.arm, self.model)
     }
 
     /// Returns the data of the run's first event.
@@ -156,6 +182,8 @@ mod tests {
             model: "scripted:x".into(),
             fallback: Some(Fallback { model: "scripted:y".into(), after: 3 }),
             format: Format::Patch,
+            listing: Listing::Whole,
+            skills_room: 7,
             skills: Vec::new(),
             skill_texts: Vec::new(),
             tests: TestsMode::Oracle,
@@ -166,6 +194,7 @@ mod tests {
             constrained: false,
             red_runs: 2,
             timeout_seconds: 600,
+            spending: None,
         }
     }
 

@@ -16,6 +16,8 @@ pub enum OutcomeKind {
     VisibleOnly,
     /// No attempt turned the visible tests green.
     Unresolved,
+    /// A limit of tokens or money ended the run before an attempt turned the visible tests green; the reason says which.
+    Limit,
     /// The instance cannot be judged here; the reason says why.
     Invalid,
 }
@@ -27,6 +29,7 @@ impl OutcomeKind {
             Self::Resolved => "resolved",
             Self::VisibleOnly => "visible-only",
             Self::Unresolved => "unresolved",
+            Self::Limit => "limit",
             Self::Invalid => "invalid",
         }
     }

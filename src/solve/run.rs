@@ -6,6 +6,7 @@ use crate::transcript::{Transcript, TranscriptError};
 use super::live::Live;
 use super::options::Options;
 use super::outcome::Outcome;
+use super::spending::reached;
 use super::steps::{Interruption, Solver};
 use super::watch::Step;
 
@@ -38,7 +39,7 @@ fn work(solver: &mut Solver<'_, '_>) -> Result<Outcome, Interruption> {
     let baseline = solver.red_gate(&base)?;
     let files = solver.select_files(&base, &baseline)?;
     let mut attempts = Vec::new();
-    while !solver.is_over(&attempts) {
+    while !solver.is_over(&attempts) && reached(solver.options, &attempts).is_none() {
         let attempt = solver.attempt(&models, &base, &baseline, &files, &attempts)?;
         attempts.push(attempt);
     }

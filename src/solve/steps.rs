@@ -10,7 +10,6 @@ use crate::instance::{Hidden, Instance};
 use crate::model::{Identity, ModelName};
 use crate::prompt;
 use crate::transcript::{Kind, Normaliser, Transcript, TranscriptError};
-use crate::workspace::Query;
 
 use super::asking::{ask_identity, repository_name};
 use super::attempt::Attempt;
@@ -18,11 +17,10 @@ use super::live::{Changes, Live, observed_digest};
 use super::options::Options;
 use super::outcome::{Outcome, OutcomeKind};
 use super::replay::skill_slot;
+use super::spending::reached;
 use super::tests_mode::TestsMode;
 use super::watch::{Phase, Step};
 
-/// Files of the ranking that are kept in the selection event.
-const RANKED_FILES: usize = 20;
 /// Bytes of failing tests' text that a step hands on; the prompt's budget cuts further.
 pub(super) const FAILURE_TEXT: usize = 16 << 10;
 
@@ -188,36 +186,6 @@ impl<'a, 'l> Solver<'a, 'l> {
         (expected, verdict)
     }
 
-    /// Ranks the files of the tree and reads those that fit into a prompt.
-    pub(super) fn select_files(&mut self, base: &Tree, baseline: &Baseline) -> Result<Vec<ShownFile>, Interruption> {
-        self.began(Phase::Selection, 0);
-        // Without the comments of `hints_text`: they were written by people who looked for the fix.
-        let query = Query { issue: self.instance.problem_statement.clone(), failing: baseline.failing.clone() };
-        let request = canonical_bytes(&json!({
-            "tree": base.digest(),
-            "issue": Blake3::of(query.issue.as_bytes()),
-            "failing": Blake3::of(query.failing.as_bytes()),
-            "files": RANKED_FILES,
-        }));
-        let hidden = self.visible_hidden();
-        let reply = self.perform(Kind::Selection, &request, Normaliser::IDENTITY, |live, _| {
-            live.rank(base, &query, RANKED_FILES, &hidden)
-        })?;
-        let ranked = ranked_files(&reply, base)
-            .ok_or_else(|| Interruption::Invalid("the ranking names a file that the tree does not hold".into()))?;
-        let mut files = Vec::new();
-        for path in prompt::select(&ranked, &self.budget(), &self.options.skill_texts) {
-            let bytes = self.read(&path)?;
-            files.push((path, bytes));
-        }
-        let names: Vec<&str> = files.iter().map(|(path, _)| path.as_str()).collect();
-        self.ended(Phase::Selection, 0, names.join(" "));
-        if files.is_empty() {
-            return Err(Interruption::Invalid("no file of the tree fits into a prompt".into()));
-        }
-        Ok(files)
-    }
-
     /// Says whether there is nothing left to attempt.
     pub(super) fn is_over(&self, attempts: &[Attempt]) -> bool {
         attempts.last().is_some_and(|attempt| attempt.green) || attempts.len() >= self.options.attempts as usize
@@ -284,9 +252,11 @@ impl<'a, 'l> Solver<'a, 'l> {
         judged: Judged,
     ) -> Result<Outcome, Interruption> {
         let green = attempts.last().filter(|attempt| attempt.green);
+        let limit = reached(self.options, &attempts).filter(|_| !self.is_over(&attempts));
         let kind = match (green, judged.resolved) {
             (Some(_), true) => OutcomeKind::Resolved,
             (Some(_), false) => OutcomeKind::VisibleOnly,
+            (None, _) if limit.is_some() => OutcomeKind::Limit,
             (None, _) => OutcomeKind::Unresolved,
         };
         let patch = green.map(|attempt| attempt.patch.clone()).unwrap_or_default();
@@ -296,7 +266,7 @@ impl<'a, 'l> Solver<'a, 'l> {
         };
         let judged = [judged.passed, judged.failed];
         let tests = self.options.tests;
-        Ok(Outcome { kind, reason: String::new(), tests, attempts, patch, patch_accepted, judged })
+        Ok(Outcome { kind, reason: limit.unwrap_or_default(), tests, attempts, patch, patch_accepted, judged })
     }
 
     fn check_patch(&mut self, base: &Tree, attempt: &Attempt) -> Result<bool, Interruption> {
@@ -381,16 +351,4 @@ pub(super) fn object(value: Value) -> Map<String, Value> {
 
 pub(super) fn canonical_bytes(value: &Value) -> Vec<u8> {
     canonical::to_bytes(value).expect("strings, digests and small integers")
-}
-
-/// Reads the ranking and joins each file with its size; nothing if it names a file that the tree does not hold.
-fn ranked_files(reply: &[u8], base: &Tree) -> Option<Vec<(String, u64)>> {
-    let listed: Vec<Value> = serde_json::from_slice(reply).ok()?;
-    listed
-        .iter()
-        .map(|file| {
-            let path = file["path"].as_str()?;
-            Some((path.to_owned(), base.get(path)?.size))
-        })
-        .collect()
 }

@@ -31,7 +31,7 @@ pub use gc::{Collected, Unneeded};
 pub use limits::MAX_BODY;
 pub use merge::{Merged, Twice};
 pub use open::{Access, Durability};
-pub use row::{AttemptRow, NewAttempt, NewEvent, NewRun, RunEnd, RunRow, RunStatus, StoredBody, StoredEvent};
+pub use row::{AttemptRow, NewAttempt, NewEvent, NewRun, RunEnd, RunRow, RunStatus, StoredBody, StoredEvent, ended_by};
 pub use schema::{APPLICATION_ID, OLDEST, VERSION};
 pub use stats::Stats;
 pub use verify::{Damage, VerifyReport};

@@ -72,7 +72,7 @@ pub struct NewEvent<'a> {
 pub struct RunEnd<'a> {
     /// Anything but [`RunStatus::Open`].
     pub status: RunStatus,
-    /// The verdict in one word, such as `resolved`.
+    /// The verdict in one word, such as `resolved`; of a run that did not come to its own end, as [`ended_by`] says it.
     pub outcome: &'a str,
     /// Number of attempts made.
     pub attempts: u32,
@@ -82,6 +82,16 @@ pub struct RunEnd<'a> {
     pub canonical_root: Sha256,
     /// End in milliseconds since 1970; an observation.
     pub finished_ms: u64,
+}
+
+/// Bytes of a reason that stands in a run's row.
+const LONGEST_REASON: usize = 1000;
+
+/// Returns the outcome of a run that something else than its own end has ended: a word for what did, and the reason.
+pub fn ended_by(word: &str, reason: &str) -> String {
+    let line = reason.lines().next().unwrap_or_default();
+    let end = line.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= LONGEST_REASON).last();
+    format!("{word}: {}", &line[..end.unwrap_or_default()])
 }
 
 /// An attempt as a plain row for people with an SQLite shell; evidence is in the events.
@@ -174,4 +184,27 @@ pub struct RunRow {
     pub finished_ms: Option<u64>,
     /// Number of events so far.
     pub events: u32,
+}
+
+impl RunRow {
+    /// Returns the outcome in one word, and why, where [`ended_by`] wrote that down.
+    pub fn ending(&self) -> (&str, Option<&str>) {
+        match self.outcome.split_once(": ") {
+            Some((word, reason)) => (word, Some(reason)),
+            None => (&self.outcome, None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_one_short_line() {
+        assert_eq!(ended_by("environment", "no server\nat all"), "environment: no server");
+        let long = ended_by("limit", &"é".repeat(1000));
+        assert_eq!((long.chars().count(), long.len()), (507, 1007));
+        assert_eq!(ended_by("limit", ""), "limit: ");
+    }
 }

@@ -39,6 +39,17 @@ impl Default for Retries {
 }
 
 impl Retries {
+    /// Returns the usual pauses, as many as it takes to wait for so long altogether.
+    pub fn lasting(patience: Duration) -> Self {
+        let mut this = Self { tries: 1, ..Self::default() };
+        let mut waited = Duration::ZERO;
+        while waited < patience {
+            waited += this.pause(this.tries, None);
+            this.tries += 1;
+        }
+        this
+    }
+
     fn pause(&self, failed: u32, asked: Option<Duration>) -> Duration {
         let doubled = self.first_pause.saturating_mul(1 << (failed - 1).min(20));
         asked.unwrap_or(doubled).min(self.longest_pause)
@@ -171,5 +182,18 @@ impl Transcript for Recorder<'_> {
             return Ok(());
         }
         self.append(kind, data, parts, &Map::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_is_spent_in_growing_pauses() {
+        assert_eq!(Retries::lasting(Duration::ZERO).tries, 1);
+        assert_eq!(Retries::lasting(Duration::from_secs(15)), Retries::default());
+        // 1 + 2 + 4 + 8 + 16 + 32 seconds, and then nine minutes.
+        assert_eq!(Retries::lasting(Duration::from_secs(603)).tries, 16);
     }
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::env::TestEnv;
 use crate::solve::{RIGHT, WRONG, place};
+use crate::stub::{Stub, ollama};
 
 const BENCH: [&str; 11] = [
     "bench",
@@ -143,5 +144,163 @@ fn an_instance_that_cannot_be_run_stops_no_other_and_is_done_again() {
     let found: Value = serde_json::from_str(&output.stdout).unwrap();
     let direct = &found["arms"][0];
     assert_eq!((&direct["of"], &direct["done"], &direct["environment_errors"]), (&json!(2), &json!(1), &json!(1)));
+    let row = |env: &TestEnv| -> Value {
+        let log = env.run(&["log", "--json"]).sound();
+        let rows: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        rows.into_iter().find(|row| row["instance"] == "task0" && row["kind"] == "solve").unwrap()
+    };
+    assert_eq!(row(&env)["status"], "failed");
+    assert!(row(&env)["outcome"].as_str().unwrap().starts_with("environment: "), "{}", row(&env));
     assert_eq!(env.run(&[&SMALL[..], &["--resume"]].concat()).code, 4, "it is tried again");
+    env.run(&["store", "verify"]).sound();
+}
+
+#[test]
+fn the_known_fix_says_which_instances_count_here() {
+    let env = campaign(2);
+    let fix = |new: &str| {
+        format!(
+            "--- a/basket.py\n+++ b/basket.py\n@@ -3,3 +3,3 @@\n     for price in prices:\n-        result = price\n+        {new}\n     return result\n"
+        )
+    };
+    fs::write(env.work().join("tasks/task0/fix.patch"), fix("result += price")).unwrap();
+    fs::write(env.work().join("tasks/task1/fix.patch"), fix("result = price + 1")).unwrap();
+    let validate = |more: &[&str]| {
+        let output = env.run(&[&["bench", "validate", "tasks", "--json"], more].concat());
+        let lines: Vec<Value> = output.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        (output.code, lines)
+    };
+    let (code, lines) = validate(&["--jobs", "2"]);
+    assert_eq!((code, lines.len()), (1, 3));
+    assert_eq!((&lines[0]["instance"], &lines[0]["outcome"]), (&json!("task0"), &json!("valid")));
+    assert_eq!(lines[1]["outcome"], "environment-invalid");
+    assert!(lines[1]["reason"].as_str().unwrap().contains("G-NOT-FIXED"), "{lines:?}");
+    let sums = &lines[2]["repositories"]["(task folders)"];
+    assert_eq!((&sums["valid"], &sums["environment_invalid"]), (&json!(1), &json!(1)));
+    let known = validate(&[]).1;
+    assert_eq!(
+        (&known[0]["known"], &known[1]["known"]),
+        (&json!(true), &json!(false)),
+        "an invalid one is checked again"
+    );
+    let found = bench(&env, &SMALL, &[]);
+    assert_eq!(
+        (&found["environment_invalid"], &found["arms"][0]["environment_invalid"]),
+        (&json!(["task1"]), &json!(1))
+    );
+    assert_eq!(found["arms"][0]["of"], 2, "the full denominator stays");
+    env.run(&["store", "verify"]).sound();
+    let output = env.run(&["replay", "validate/task0"]);
+    assert!(output.code == 2 && output.stderr.contains("validate INSTANCES --again"), "{output:?}");
+}
+
+#[test]
+fn limits_stop_runs_and_the_campaign_and_are_counted_apart() {
+    let env = campaign(1);
+    let output = env.run(&[&SMALL[..], &["--max-tokens", "100"]].concat());
+    assert!(output.code == 2 && output.stderr.contains("no call could begin"), "{output:?}");
+    // The script counts no tokens, so each call is taken for all that it can have been.
+    let found = bench(&env, &SMALL, &["--max-tokens", "20000"]);
+    let arm = &found["arms"][0];
+    assert_eq!((&arm["resolved"], &arm["failed"], &arm["limited"]), (&json!(0), &json!(1), &json!(1)));
+    let run = env.run(&["log", "--json"]).sound();
+    let run: Value = serde_json::from_str(run.lines().last().unwrap()).unwrap();
+    assert_eq!((&run["outcome"], &run["attempts"]), (&json!("limit"), &json!(1)));
+    env.run(&["replay", "last"]).sound();
+    env.run(&["check", "last"]).sound();
+    let priced = ["--name", "priced", "--price", "1,2", "--max-cost", "0.02", "--max-tokens", "40000"];
+    assert_eq!(bench(&env, &SMALL, &priced)["arms"][0]["limited"], 1);
+
+    let none = env.run(&[&SMALL[..], &["--name", "late", "--total-seconds", "0"]].concat());
+    assert!(none.code == 5 && none.stderr.contains("no further run was begun"), "{none:?}");
+    let cut = env.run(&[&SMALL[..], &["--name", "late", "--resume", "--max-seconds", "0"]].concat());
+    let found: Value = serde_json::from_str(&cut.stdout).unwrap();
+    let arm = &found["arms"][0];
+    assert_eq!((cut.code, &arm["out_of_time"], &arm["environment_errors"]), (5, &json!(1), &json!(0)), "{cut:?}");
+    let late = bench(&env, &SMALL, &["--name", "late", "--resume"]);
+    assert_eq!((&late["arms"][0]["resolved"], &late["arms"][0]["out_of_time"]), (&json!(1), &json!(0)));
+    // Being cut off leaves no trace in what the run is.
+    let whole = bench(&env, &SMALL, &["--name", "whole"]);
+    assert_eq!(late["canonical_root"], whole["canonical_root"]);
+}
+
+#[test]
+fn a_server_that_was_away_is_asked_again_by_whoever_resumes() {
+    let env = campaign(1);
+    let dead = "http://127.0.0.1:9";
+    let args = |url| {
+        let base = ["bench", "tasks", "--arms=direct-2", "--seeds=42", "--red-runs=1", "--model=ollama:m", "--json"];
+        [&base[..], &["--patience=1", "--base-url", url]].concat()
+    };
+    let output = env.run(&args(dead));
+    assert!(output.code == 4 && output.stderr.contains("try 1 of 2 failed"), "{output:?}");
+    let stub = Stub::start(ollama("m", vec![WRONG.into(), RIGHT.into()]));
+    let url = stub.url();
+    let found: Value = serde_json::from_str(&env.run(&[&args(&url)[..], &["--resume"]].concat()).sound()).unwrap();
+    assert_eq!(found["arms"][0]["done"], 1);
+}
+
+#[test]
+fn a_campaign_leaves_predictions_reports_and_certificates() {
+    let env = campaign(1);
+    env.run(&["key", "new", "k"]).sound();
+    let given = ["--results", "out", "--key", "k", "--certificates", "certs", "--profile", "p.toml"];
+    bench(&env, &BENCH, &given);
+    let read = |name: &str| fs::read_to_string(env.work().join("out").join(name)).unwrap();
+    let prediction: Value = serde_json::from_str(read("direct-6/seed-42/predictions.jsonl").trim()).unwrap();
+    assert_eq!(prediction["instance_id"], "task0");
+    assert!(prediction["model_patch"].as_str().unwrap().contains("+        result += price"), "{prediction}");
+    let report: Value = serde_json::from_str(&read("patch/seed-137/task0/report.json")).unwrap();
+    assert_eq!((&report["task0"]["resolved"], &report["task0"]["patch_exists"]), (&json!(false), &json!(false)));
+    let certs = fs::read_dir(env.work().join("certs")).unwrap().map(|entry| entry.unwrap().path());
+    let certs: Vec<_> = certs.filter(|path| path.to_string_lossy().ends_with(".dsse.json")).collect();
+    assert_eq!(certs.len(), 3, "two resolved runs and the campaign: {certs:?}");
+    for path in certs {
+        env.run(&["verify", path.to_str().unwrap(), "--key", "k.pub", "--require", "signature"]).sound();
+    }
+}
+
+#[test]
+fn every_arm_selects_the_same_files_and_says_how_it_differs() {
+    let env = campaign(1);
+    let arms = "patch,direct-1,direct-1+window,direct-1+whole,direct-1+no-gate,direct-1+no-numbers,direct-6+skills";
+    let mut args: Vec<&str> = BENCH.to_vec();
+    args[3] = arms;
+    let found = bench(&env, &args, &["--context", "8192", "--reply", "512"]);
+    assert_eq!(found["arms"].as_array().unwrap().len(), 14);
+    for run in env.run(&["log", "--json"]).sound().lines().skip(1) {
+        let run: Value = serde_json::from_str(run).unwrap();
+        env.run(&["check", run["id"].as_str().or(run["run"].as_str()).unwrap()]).sound();
+    }
+    let output = env.run(&["check", "tasks", "--json"]);
+    let paired = output.stdout.split("\"instances-paired\"").nth(1).unwrap_or_default();
+    assert!(!paired.chars().take(400).collect::<String>().contains("other files"), "{output:?}");
+    let refused = env.run(&["bench", "tasks", "--arms", "patch+window"]);
+    assert!(refused.code == 2 && refused.stderr.contains("+no-numbers"), "{refused:?}");
+}
+
+#[test]
+fn runs_that_selected_other_files_are_no_pair() {
+    let env = campaign(1);
+    // Large enough to be left out of a small prompt.
+    let other = (0..600).map(|n| format!("def total_{n}(basket):\n    return basket + {n}\n")).collect::<String>();
+    fs::write(env.work().join("tasks/task0/repo/other.py"), other).unwrap();
+    let mut runs = Vec::new();
+    for (arm, context) in [("patch", "32768"), ("direct-2", "32768"), ("direct-2", "8192")] {
+        let base = ["solve", "tasks/task0", "--red-runs=1", "--model=scripted:script.jsonl", "--json", "--quiet"];
+        let output = env.run(&[&base[..], &["--arm", arm, "--context", context, "--reply=512"]].concat());
+        let value: Value = serde_json::from_str(&output.stdout).unwrap();
+        runs.push(value["run"].as_str().unwrap().to_owned());
+    }
+    fs::write(env.work().join("two.toml"), "instances = 1\nseeds = [42]\ndirect = \"direct-2\"\n").unwrap();
+    let paired = |direct: &str| {
+        let output = env.run(&["check", "--runs", &format!("{},{direct}", runs[0]), "--profile", "two.toml", "--json"]);
+        let found: Value = serde_json::from_str(&output.stdout).unwrap();
+        let criteria = found["rungs"][1]["criteria"].as_array().unwrap().clone();
+        let paired = criteria.into_iter().find(|criterion| criterion["name"] == "instances-paired").unwrap();
+        (paired["verdict"].clone(), paired["reason"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(paired(&runs[1]).0, "passed", "{}", paired(&runs[1]).1);
+    let (verdict, reason) = paired(&runs[2]);
+    assert!(verdict == "failed" && reason.contains("selected other files"), "{verdict} {reason}");
 }

@@ -90,6 +90,8 @@ pub(super) fn outcome_follows(course: &Course<'_>) -> Finding {
     let graded = course.grade.map(|verdict| verdict.data.get("passed") == Some(&json!(true)));
     let hidden = !course.hidden().is_empty() && course.option("tests") == "existing-tests";
     let outcome = match (course.green(), graded) {
+        // Whether the limit was reached follows from the header and the replies, and a replay shows it.
+        (None, None) if course.outcome() == "limit" => "limit",
         (None, None) => "unresolved",
         (None, Some(_)) => return Finding::failed("a result was graded though no attempt was green"),
         (Some(_), Some(false)) => "visible-only",

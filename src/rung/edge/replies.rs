@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::canon::{Blake3, Sha256, json as canonical};
-use crate::edit::{self, Context, Limits, Refusal, is_protected};
+use crate::edit::{self, Context, Refusal, is_protected};
 use crate::model::{self, Provider, Reply, Stop};
 use crate::rung::course::{Attempt, Course, NoRequest, digest_of};
 use crate::rung::finding::{Finding, counted};
@@ -108,7 +108,7 @@ fn reread(course: &Course<'_>, attempt: &Attempt<'_>, seen: &mut BTreeMap<Blake3
         shown: &shown,
         cut_off: reply.stop == Stop::Length,
         protected: &protected,
-        limits: Limits::default(),
+        limits: course.format()?.limits(),
     };
     let read = match seen.get(&digest) {
         Some(earlier) => Err(Refusal::repeated(*earlier)),

@@ -1,0 +1,124 @@
+//! A campaign's plan: made of the command line, recorded before the first run, read back by whoever takes a campaign.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::campaign::{KIND, Plan, PlanError};
+use crate::canon::RunId;
+use crate::instance::Instance;
+use crate::prompt::skills_room;
+use crate::rung::Profile;
+use crate::solve::{Options, orchestration_digest};
+use crate::store::{Access, Durability, NewRun, RunEnd, RunRow, RunStatus, Store};
+use crate::transcript::{Kind, Recorder, Retries, Transcript as _};
+
+use super::BenchArgs;
+use crate::cli::replay::transcript_failure;
+use crate::cli::ui::printable_line;
+use crate::cli::{Failure, FailureKind, Host, Ui};
+
+/// Returns everything that the campaign's course depends on.
+pub(super) fn plan(args: &BenchArgs, instances: &[Instance], profile: &Profile) -> Result<Plan, Failure> {
+    let model = args.models.name()?;
+    let seed = args.seeds.first().copied().unwrap_or_default();
+    let arms = args.arms.iter().map(|arm| args.course.of_arm(*arm).options(Some(*arm), None, seed, &model));
+    let mut arms = arms.collect::<Result<Vec<Options>, Failure>>()?;
+    arms.iter_mut().try_for_each(|options| args.limits.set(options, &args.course))?;
+    // Every arm shows the files that fit beside the skills of the one that has some.
+    let room = arms.iter().map(|arm| skills_room(&arm.skill_texts, &arm.budget())).max().unwrap_or_default();
+    let room = u32::try_from(room).unwrap_or(u32::MAX);
+    arms.iter_mut().for_each(|arm| arm.skills_room = room);
+    let stem = || Some(args.instances.as_deref()?.file_stem()?.to_string_lossy().into_owned());
+    let name = args.name.clone().or_else(stem).unwrap_or_else(|| KIND.to_owned());
+    let profile = profile.digest().map_err(|error| Failure::new(FailureKind::Malformed, error))?;
+    Plan::new(name, instances, arms, args.seeds.clone(), profile).map_err(|error| {
+        let hint = "name at least one instance, arm and seed, each once";
+        Failure::new(FailureKind::Usage, error).hint(hint)
+    })
+}
+
+/// Records the plan, or makes sure that the recorded one is the same.
+pub(super) fn begin(args: &BenchArgs, plan: &Plan, profile: &Profile, path: &Path) -> Result<(), Failure> {
+    let mut store = Store::open(path, Access::Create, Durability::Full)?;
+    let rows = store.runs()?;
+    let (id, name) = (plan.id(), printable_line(&plan.name));
+    let usage = |text: String, hint: &str| Err(Failure::new(FailureKind::Usage, text).hint(hint));
+    match rows.iter().rfind(|row| row.kind == KIND && (row.name == plan.name || row.id == id) && row.events > 0) {
+        Some(row) if !args.resume => {
+            return usage(
+                format!("the store holds the campaign {name} ({}) already", row.id),
+                "go on with it with --resume, or give this one another --name",
+            );
+        }
+        Some(row) if row.id != id => {
+            let (recorded, _) = recorded(&store, row)?;
+            let lines = recorded.differences(plan).join("\n  ");
+            return usage(
+                format!("the campaign {name} was begun otherwise:\n  {lines}"),
+                "name what is recorded, or begin a campaign of its own with --name",
+            );
+        }
+        Some(row) if row.status == RunStatus::Finished => return store.close().map_err(Into::into),
+        None if args.resume => {
+            return usage(format!("the store holds no campaign {name}"), "begin it without --resume");
+        }
+        _ => {}
+    }
+    if !rows.iter().any(|row| row.id == id) {
+        store.begin_run(&NewRun {
+            id,
+            name: &plan.name,
+            kind: KIND,
+            instance: "",
+            arm: "",
+            model: &args.models.name()?.portable(),
+            tests: plan.arms.values().next().map_or("", |options| options.tests.label()),
+            orchestration: &orchestration_digest().to_string(),
+            started_ms: Host::now_us() / 1000,
+        })?;
+    }
+    let bytes = profile.to_bytes().map_err(|error| Failure::new(FailureKind::Malformed, error))?;
+    let mut recorder = Recorder::resume(&mut store, id, Host::clock(), Retries::default())?;
+    recorder.note(Kind::Run, &plan.data(), &[("profile", &bytes)]).map_err(transcript_failure)?;
+    let roots = recorder.roots().clone();
+    store.finish_run(
+        id,
+        &RunEnd {
+            status: RunStatus::Finished,
+            outcome: "planned",
+            attempts: 0,
+            raw_root: roots.raw(),
+            canonical_root: roots.canonical(),
+            finished_ms: Host::now_us() / 1000,
+        },
+    )?;
+    Ok(store.close()?)
+}
+
+/// Reads the plan of a campaign in a store, and the thresholds that it is meant for.
+pub(crate) fn recorded(store: &Store, row: &RunRow) -> Result<(Plan, Profile), Failure> {
+    let malformed = |error: String| Failure::new(FailureKind::Malformed, format!("campaign {}: {error}", row.id));
+    let events = store.events(row.id)?;
+    let first = events.first().ok_or_else(|| malformed("its plan is not recorded".into()))?;
+    let plan = Plan::from_bytes(&first.data).map_err(|error: PlanError| malformed(error.to_string()))?;
+    let bytes = store.body(row.id, first.seq, "profile")?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| malformed(error.to_string()))?;
+    let profile = Profile::from_text(text).map_err(|error| malformed(error.to_string()))?;
+    Ok((plan, profile))
+}
+
+/// Returns the runs of a campaign that came to their end; says how many did not.
+pub(crate) fn finished(store: &Store, row: &RunRow, ui: &Ui) -> Result<(Vec<RunRow>, Profile), Failure> {
+    let (plan, profile) = recorded(store, row)?;
+    let wanted: BTreeSet<RunId> = plan.members().into_iter().map(|member| member.run).collect();
+    let rows = store.runs()?.into_iter();
+    let rows: Vec<RunRow> = rows.filter(|row| row.status == RunStatus::Finished && wanted.contains(&row.id)).collect();
+    if rows.is_empty() {
+        let failure = Failure::new(FailureKind::Below, "no run of the campaign has come to its end");
+        return Err(failure.hint("go on with it: `runproof bench INSTANCES --resume`"));
+    }
+    if rows.len() < wanted.len() {
+        ui.warn(format_args!("{} of {} runs of the campaign have not ended", wanted.len() - rows.len(), wanted.len()));
+    }
+    Ok((rows, profile))
+}
