@@ -2,18 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
 
 use super::args::Global;
-use super::{Exit, Failure, Host, Ui};
+use super::ui::counted;
+use super::{Exit, Failure, Host, Ui, crew};
 use crate::gate::environment::{Environments, Recipe, Step, Tools};
 use crate::instance::{self, Instance};
 
 /// Builds the virtual environments that instances name: pinned, once, shared by content.
 ///
 /// This is the only step of a run that needs a package index. An instance names its environment with `env_python` and
-/// `env_packages`; instances with the same packages share one. Afterwards everything works offline.
+/// `env_packages`; instances with the same packages share one. What is built is not built again, so an interrupted call is
+/// simply repeated. Afterwards everything works offline.
 #[derive(Debug, Args)]
 pub(crate) struct PrepareArgs {
     /// Instances: `FILE.jsonl`, `FILE.jsonl#INSTANCE_ID`, or a task folder.
@@ -22,13 +26,16 @@ pub(crate) struct PrepareArgs {
     /// Folder of environments.
     #[arg(long, value_name = "DIR", default_value = ".runproof/environments", env = "RUNPROOF_ENV")]
     env: PathBuf,
+    /// Environments at once.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    jobs: u32,
     /// Prints one JSON object per environment.
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn prepare(args: &PrepareArgs, _global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
-    let mut wanted: BTreeMap<String, (Recipe, BTreeSet<String>)> = BTreeMap::new();
+    let mut wanted: BTreeMap<String, Wanted> = BTreeMap::new();
     let mut without = 0;
     for reference in &args.instances {
         for instance in load(reference)? {
@@ -48,12 +55,14 @@ pub(crate) fn prepare(args: &PrepareArgs, _global: &Global, ui: &mut Ui) -> Resu
     }
     let environments = Environments::new(&args.env);
     let tools = tools();
-    let mut failed = None;
-    for (name, (recipe, instances)) in &wanted {
-        let was_there = environments.find(name).is_some();
-        let spinner = ui.spinner();
+    let wanted: Vec<Wanted> = wanted.into_values().collect();
+    let (done, told, spinner) = (Mutex::new(Vec::new()), AtomicUsize::new(0), ui.spinner());
+    crew::each(&wanted, args.jobs as usize, |(recipe, instances)| {
+        let name = recipe.name();
+        let was_there = environments.find(&name).is_some();
         let say = |text: String| {
-            spinner.set_message(format!("{name}: {text}"));
+            let number = told.load(Ordering::SeqCst);
+            spinner.set_message(format!("{number} of {}  {name}: {text}", wanted.len()));
             if !ui.is_terminal() {
                 ui.say(format_args!("{name}: {text}"));
             }
@@ -63,21 +72,33 @@ pub(crate) fn prepare(args: &PrepareArgs, _global: &Global, ui: &mut Ui) -> Resu
                 Step::Interpreter(version) => format!("Python {version}."),
                 Step::Waiting => "waiting for another process that builds it.".to_owned(),
                 Step::Creating => "making the environment.".to_owned(),
-                Step::Installing(1) => "installing 1 package.".to_owned(),
-                Step::Installing(count) => format!("installing {count} packages."),
+                Step::Installing(count) => format!("installing {}.", counted(count, "package")),
             });
         });
-        spinner.finish_and_clear();
+        told.fetch_add(1, Ordering::SeqCst);
+        if let Err(error) = &built {
+            // The others are worth having; the exit code is that of the first failure.
+            let instances: Vec<&str> = instances.iter().map(String::as_str).collect();
+            let line = format!("{name}: not built, for {}: {error}", instances.join(", "));
+            spinner.suspend(|| ui.say(line));
+        }
+        let done = &mut *done.lock().unwrap_or_else(PoisonError::into_inner);
+        done.push((name, was_there, built));
+        Ok(())
+    })?;
+    spinner.finish_and_clear();
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by(|one, other| one.0.cmp(&other.0));
+    let mut failed = None;
+    for (name, was_there, built) in done {
         let folder = match built {
             Ok(folder) => folder,
             Err(error) => {
-                // The others are worth having; the exit code is that of the first failure.
-                let instances: Vec<&str> = instances.iter().map(String::as_str).collect();
-                ui.say(format_args!("{name}: not built, for {}: {error}", instances.join(", ")));
                 failed.get_or_insert(error);
                 continue;
             }
         };
+        let Some((recipe, instances)) = wanted.iter().find(|(recipe, _)| recipe.name() == name) else { continue };
         if args.json {
             ui.json(&serde_json::json!({
                 "environment": name, "python": recipe.python(), "packages": recipe.packages(),
@@ -85,11 +106,7 @@ pub(crate) fn prepare(args: &PrepareArgs, _global: &Global, ui: &mut Ui) -> Resu
             }))?;
         } else {
             let state = if was_there { "was there" } else { "built" };
-            let count = instances.len();
-            ui.data(format_args!(
-                "{name}  {state}, for {count} {}",
-                if count == 1 { "instance" } else { "instances" }
-            ))?;
+            ui.data(format_args!("{name}  {state}, for {}", counted(instances.len(), "instance")))?;
         }
     }
     match failed {
@@ -97,6 +114,9 @@ pub(crate) fn prepare(args: &PrepareArgs, _global: &Global, ui: &mut Ui) -> Resu
         None => Ok(Exit::Sound),
     }
 }
+
+/// An environment and the instances that name it.
+type Wanted = (Recipe, BTreeSet<String>);
 
 /// Returns what the instance's environment is made of, if it names one.
 fn recipe(instance: &Instance) -> Result<Option<Recipe>, Failure> {
