@@ -9,8 +9,8 @@ use crate::report::visible::html;
 use crate::statistics::{MILLION, Share, percent};
 
 const ROW: u64 = 34;
-const LEFT: u64 = 170;
-const WIDTH: u64 = 560;
+const LEFT: u64 = 205;
+const WIDTH: u64 = 510;
 
 fn scale(per_million: u64) -> u64 {
     LEFT + per_million * WIDTH / MILLION
@@ -86,7 +86,7 @@ pub(super) fn by_attempt(report: &Report) -> String {
     let most = u64::from(most_attempts(report));
     let height = 300;
     let (top, bottom) = (12, height - 40);
-    let x = |attempt: u64| 60 + (attempt - 1) * 500 / most.saturating_sub(1).max(1);
+    let x = |attempt: u64| 80 + (attempt - 1) * 450 / most.saturating_sub(1).max(1);
     let y = |per_million: u64| bottom - per_million * (bottom - top) / MILLION;
     let mut out = format!(
         "<svg viewBox=\"0 0 800 {height}\" role=\"img\" aria-labelledby=\"chart-attempts\">\n<title id=\"chart-attempts\">Share of \
@@ -96,7 +96,7 @@ pub(super) fn by_attempt(report: &Report) -> String {
         let at = y(fifth * MILLION / 5);
         let _ = writeln!(
             out,
-            "<line class=\"grid\" x1=\"60\" y1=\"{at}\" x2=\"560\" y2=\"{at}\"/><text class=\"tick\" x=\"52\" y=\"{}\" \
+            "<line class=\"grid\" x1=\"80\" y1=\"{at}\" x2=\"530\" y2=\"{at}\"/><text class=\"tick\" x=\"72\" y=\"{}\" \
              text-anchor=\"end\">{} %</text>",
             at + 4,
             fifth * 20
@@ -122,7 +122,7 @@ pub(super) fn by_attempt(report: &Report) -> String {
         for (x, y) in &points {
             let _ = writeln!(out, "<circle class=\"dot dot-{style}\" cx=\"{x}\" cy=\"{y}\" r=\"4\"/>");
         }
-        let (_, last) = points.last().copied().unwrap_or((60, bottom));
+        let (_, last) = points.last().copied().unwrap_or((80, bottom));
         labels.push((last, place, short(&figures.arm)));
     }
     labels.sort();
@@ -133,8 +133,8 @@ pub(super) fn by_attempt(report: &Report) -> String {
         let style = place % 6;
         let _ = writeln!(
             out,
-            "<path class=\"line line-{style}\" d=\"M580 {place_y}H612\"/><circle class=\"dot dot-{style}\" cx=\"596\" \
-             cy=\"{place_y}\" r=\"4\"/><text class=\"label\" x=\"620\" y=\"{}\">{}</text>",
+            "<path class=\"line line-{style}\" d=\"M550 {place_y}H582\"/><circle class=\"dot dot-{style}\" cx=\"566\" \
+             cy=\"{place_y}\" r=\"4\"/><text class=\"label\" x=\"590\" y=\"{}\">{}</text>",
             place_y + 4,
             html(&name)
         );

@@ -25,6 +25,9 @@ const SCRIPT: &str = include_str!("script.js");
 /// Bytes of a figure that may stand on two lines.
 const LONG: usize = 14;
 
+/// Bytes of a row's head that stays on one line on a phone, too.
+const NAME: usize = 20;
+
 /// A report as an HTML file.
 pub struct Page {
     /// The bytes of the file.
@@ -173,13 +176,12 @@ fn section(table: &Table, chart: &str) -> String {
     out
 }
 
-/// Returns a cell's text, a link where there are runs behind it.
+/// Returns a cell's text, a link where there are runs behind it. No line ends between a figure and its per cent.
 fn inside(cell: &Cell) -> String {
+    let text = html(&cell.text).replace(" %", "&nbsp;%");
     match &cell.filter {
-        Some(filter) => {
-            format!("<a href=\"#matrix\" data-filter=\"{}\">{}</a>", html(&query(filter)), html(&cell.text))
-        }
-        None => html(&cell.text),
+        Some(filter) => format!("<a href=\"#matrix\" data-filter=\"{}\">{text}</a>", html(&query(filter))),
+        None => text,
     }
 }
 
@@ -190,6 +192,7 @@ fn cell(cell: &Cell, is_head: bool) -> String {
         true => " class=\"number\"",
         false => "",
     };
+    let class = if is_head && cell.text.len() > NAME { " class=\"wordy\"" } else { class };
     match is_head {
         true => format!("<th scope=\"row\"{class}>{text}</th>"),
         false => format!("<td{class}>{text}</td>"),

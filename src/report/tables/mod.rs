@@ -4,6 +4,8 @@ mod arms;
 mod codes;
 mod compared;
 
+use std::collections::BTreeMap;
+
 use super::document;
 use super::figures::ArmFigures;
 use super::gather::Report;
@@ -92,18 +94,27 @@ fn unjudged(report: &Report, is_listed: &dyn Fn(&RunFacts) -> bool) -> Option<Ta
         "unjudged",
         "Not judged",
         format!("Instances and runs that count in the full denominator and were not judged ({}).", report.tests),
-        &["instance", "arm", "seed", "what", "why"],
+        &["instance", "what", "runs", "which", "why"],
     );
+    let mut row = |instance: &str, what: &str, runs: usize, which: String, reason: &str| {
+        let filter = Filter { instance: Some(instance.to_owned()), ..Filter::default() };
+        let name = Cell::text(line(instance)).behind(filter);
+        table.rows.push(vec![name, Cell::text(what), Cell::number(runs), Cell::text(which), Cell::text(line(reason))]);
+    };
     for (instance, reason) in &report.invalid {
-        let cells = [line(instance), "all".into(), "all".into(), "environment-invalid".into(), line(reason)];
-        table.rows.push(cells.map(Cell::text).to_vec());
+        let runs = report.runs.iter().filter(|run| run.instance == *instance).count();
+        row(instance, "environment-invalid", runs, "all".into(), reason);
     }
+    let mut alike = BTreeMap::<_, Vec<&RunFacts>>::new();
     for run in report.runs.iter().filter(|run| !run.ending.is_judged() && is_listed(run)) {
-        let cells =
-            [line(&run.instance), line(&run.arm), run.seed.to_string(), run.ending.word().into(), line(&run.reason)];
-        let mut row = cells.map(Cell::text).to_vec();
-        row[0].filter = Some(Filter { instance: Some(run.instance.clone()), ..Filter::default() });
-        table.rows.push(row);
+        alike.entry((run.instance.as_str(), run.ending, run.reason.as_str())).or_default().push(run);
+    }
+    for ((instance, ending, reason), runs) in alike {
+        let which = match runs.len() == report.arms.len() * report.seeds.len() {
+            true => "all".to_owned(),
+            false => runs.iter().map(|run| format!("{} {}", line(&run.arm), run.seed)).collect::<Vec<_>>().join(", "),
+        };
+        row(instance, ending.word(), runs.len(), which, reason);
     }
     (!table.rows.is_empty()).then_some(table)
 }
