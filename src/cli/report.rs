@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use crate::campaign::{KIND, Plan, Summary};
+use crate::campaign::{KIND, Plan, Summary, environment_invalid, validation_id};
+use crate::canon::Blake3;
 use crate::report::{Page, Planned, Report, ReportError, Size, Subject, markdown, text};
 use crate::rung::{Ladder, Profile};
 use crate::store::{RunRow, RunStatus, Store};
@@ -21,11 +22,6 @@ use super::runs::{find_run, open_store};
 use super::trust::TrustArgs;
 use super::ui::Unit;
 use super::{Exit, Failure, FailureKind, Ui};
-
-/// Kind of the rows in which `bench validate` says whether an instance can be judged here.
-const VALIDATION: &str = "validation";
-/// Its word for an instance whose known fix does not turn it green.
-const INVALID: &str = "environment-invalid";
 
 /// Shows what came of a campaign, of several runs or of one, for people.
 ///
@@ -203,12 +199,9 @@ fn assess(
 pub(crate) fn of_plan(store: &Store, plan: &Plan, rows: &[RunRow]) -> Result<Subject, Failure> {
     let members = plan.members().into_iter();
     let mut invalid = BTreeMap::new();
-    // The latest validation of an instance counts.
-    for row in rows.iter().filter(|row| row.kind == VALIDATION && plan.instances.contains_key(&row.instance)) {
-        match row.outcome.as_str() {
-            INVALID => invalid.insert(row.instance.clone(), reason(store, row)?),
-            _ => invalid.remove(&row.instance),
-        };
+    for name in environment_invalid(plan, store)? {
+        let reason = reason(store, &plan.instances[&name])?;
+        invalid.insert(name, reason);
     }
     Ok(Subject {
         title: plan.name.clone(),
@@ -221,9 +214,16 @@ pub(crate) fn of_plan(store: &Store, plan: &Plan, rows: &[RunRow]) -> Result<Sub
     })
 }
 
-/// Returns why a validation came out as it did.
-fn reason(store: &Store, row: &RunRow) -> Result<String, Failure> {
-    let events = store.events(row.id)?;
+/// Returns why the last check of an instance that came to its end came out as it did.
+fn reason(store: &Store, instance: &Blake3) -> Result<String, Failure> {
+    let mut last = None;
+    for number in 0.. {
+        match store.run(validation_id(instance, number))? {
+            Some(row) if row.status == RunStatus::Finished => last = Some(row.id),
+            _ => break,
+        }
+    }
+    let events = last.map(|run| store.events(run)).transpose()?.unwrap_or_default();
     let result = events.iter().rfind(|event| event.kind == Kind::Result.name());
     let data: Value =
         result.map(|event| serde_json::from_slice(&event.data)).transpose().unwrap_or_default().unwrap_or_default();

@@ -40,7 +40,7 @@ pub(super) fn run(
     let Some(row) = row else { return Ok(facts) };
     facts.tests.clone_from(&row.tests);
     facts.outcome.clone_from(&row.outcome);
-    let mut reader = Reader { store, run: row.id, with_texts, fallback_after: None, facts };
+    let mut reader = Reader { store, run: row.id, with_texts, fallback_after: None, identities: Vec::new(), facts };
     for event in store.events(row.id)? {
         reader.event(&event)?;
     }
@@ -68,6 +68,8 @@ struct Reader<'s> {
     run: RunId,
     with_texts: bool,
     fallback_after: Option<u64>,
+    /// The models as they were found to be, the fallback last.
+    identities: Vec<String>,
     facts: RunFacts,
 }
 
@@ -79,6 +81,10 @@ impl Reader<'_> {
         self.facts.time = self.facts.time.saturating_add(took);
         match Kind::from_name(&event.kind) {
             Some(Kind::Run) => self.header(&data),
+            Some(Kind::Model) => {
+                let identity = self.json_of(event, "canonical")?;
+                self.identities.push(format!("{}:{}", text(&identity, "provider"), text(&identity, "name")));
+            }
             Some(Kind::Prompt) => self.prompt(event, &data)?,
             Some(Kind::ModelCall) => self.call(event, took)?,
             Some(Kind::Edit) => self.edit(event, &data)?,
@@ -113,9 +119,11 @@ impl Reader<'_> {
         // What failed and was tried again until it went well is no reason of anything.
         self.facts.reason.clear();
         let number = data.get("attempt").and_then(Value::as_u64).unwrap_or_default();
+        let fallback = self.fallback_after.is_some_and(|after| number > after);
         let mut attempt = AttemptFacts {
             number: number as u32,
-            fallback: self.fallback_after.is_some_and(|after| number > after),
+            fallback,
+            model: self.identities.get(usize::from(fallback)).cloned().unwrap_or_default(),
             files: data.get("shown").and_then(Value::as_array).map_or(0, Vec::len),
             told: data.contains_key("answers"),
             ..AttemptFacts::default()
@@ -128,12 +136,9 @@ impl Reader<'_> {
     }
 
     fn call(&mut self, event: &StoredEvent, took: u64) -> Result<(), ReportError> {
-        let request = self.json_of(event, "request")?;
         let reply = self.json_of(event, "canonical")?;
-        let with_texts = self.with_texts;
+        let request = self.with_texts.then(|| self.json_of(event, "request")).transpose()?;
         let Some(attempt) = self.facts.attempts.last_mut() else { return Ok(()) };
-        let model = request.get("model").and_then(Value::as_object);
-        attempt.model = model.map_or_else(String::new, |m| format!("{}:{}", text(m, "provider"), text(m, "name")));
         attempt.replied = true;
         attempt.times[0] += took;
         attempt.prompt_tokens = reply.get("prompt_tokens").and_then(Value::as_u64);
@@ -148,7 +153,7 @@ impl Reader<'_> {
                 attempt.digests.insert(name, body.digest);
             }
         }
-        if with_texts {
+        if let Some(request) = request {
             let messages = request.get("messages").and_then(Value::as_array);
             let messages = messages.into_iter().flatten().filter_map(Value::as_object);
             attempt.texts.prompt = messages.map(|message| (text(message, "role"), text(message, "content"))).collect();

@@ -4,7 +4,8 @@
 use std::fs;
 use std::path::Path;
 
-use runproof::canon::{RunId, Sha256};
+use runproof::campaign::{VALIDATION, validation_id};
+use runproof::canon::Sha256;
 use runproof::edit::Code;
 use runproof::report::{Ending, UNREAD};
 use runproof::store::{Access, Durability, NewRun, RunEnd, RunStatus, Store};
@@ -164,9 +165,10 @@ fn runs_that_did_not_end_stay_in_the_denominator() {
     row(&mut store, id("b"), "solve", "b-after-feedback", RunStatus::Failed, "environment: no clone of x");
     row(&mut store, id("c"), "solve", "c-after-feedback", RunStatus::Interrupted, "limit: 600 seconds");
     for (number, instance, outcome) in
-        [(1, "e-visible-only", "environment-invalid"), (2, "f-never", "environment-invalid"), (3, "f-never", "valid")]
+        [(0, "e-visible-only", "environment-invalid"), (0, "f-never", "environment-invalid"), (1, "f-never", "valid")]
     {
-        row(&mut store, RunId::from_bytes([number; 12]), "validation", instance, RunStatus::Finished, outcome);
+        let id = validation_id(&campaign.plan.instances[instance], number);
+        row(&mut store, id, VALIDATION, instance, RunStatus::Finished, outcome);
     }
     store.close().unwrap();
     let found: Value = serde_json::from_str(&report(&env, &campaign, &["--no-check", "--format", "json"])).unwrap();

@@ -16,10 +16,10 @@ use std::sync::atomic::AtomicBool;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::campaign::{ArmSummary, Plan, Spent, Summary};
+use crate::campaign::{Plan, Spent, Summary};
 use crate::instance;
+use crate::report::brief;
 use crate::solve::Arm;
-use crate::statistics::{percent, wilson};
 use crate::store::{Access, Durability, Store};
 
 use super::args::Global;
@@ -30,6 +30,7 @@ use super::interrupt;
 use super::keyfile::read_secret;
 use super::models::ModelArgs;
 use super::replay::scratch;
+use super::report::{gather, of_plan};
 use super::runs::short;
 use super::ui::printable_line;
 use super::workbench::WorkbenchArgs;
@@ -170,32 +171,10 @@ fn tell(args: &BenchArgs, plan: &Plan, store: &Store, summary: &Summary, ui: &mu
     }
     let (name, count) = (printable_line(&plan.name), plan.instances.len());
     ui.data(format_args!("campaign {id}  {name}  instances: {count}  {tests}"))?;
-    for arm in &summary.arms {
-        let (low, high) = wilson(arm.resolved, arm.of);
-        let at: Vec<String> = arm.resolved_at.iter().map(|(attempt, runs)| format!("{attempt}: {runs}")).collect();
-        let at = if at.is_empty() { String::new() } else { format!("  by attempt {}", at.join(", ")) };
-        let ArmSummary { resolved, of, failed, environment_errors: errors, open, .. } = arm;
-        let rare =
-            [("not judged", arm.invalid), ("at a limit", arm.limited)].into_iter().filter(|(_, count)| *count > 0);
-        let rare: Vec<String> = rare.map(|(words, count)| format!("{count} {words}")).collect();
-        let rare = if rare.is_empty() { String::new() } else { format!(" ({})", rare.join(", ")) };
-        let time = if arm.out_of_time > 0 { format!(", out of time {}", arm.out_of_time) } else { String::new() };
-        ui.data(format_args!(
-            "  {:<17} seed {:<6} {resolved} of {of} resolved (95 %: {} to {}), failed {failed}{rare}, environment errors {errors}{time}, not run {open}{at}",
-            arm.arm, arm.seed, percent(low), percent(high),
-        ))?;
-        if !arm.codes.is_empty() {
-            let codes = arm.codes.iter().map(|(code, count)| format!("{code} {count}")).collect::<Vec<_>>();
-            ui.data(format_args!("  {:<17} codes: {}", "", codes.join(", ")))?;
-        }
+    // A summary that cannot be made spoils no campaign.
+    match of_plan(store, plan, &store.runs()?).and_then(|subject| gather(store, subject)) {
+        Ok(report) => ui.bytes(brief(&report).as_bytes())?,
+        Err(failure) => ui.warn(format_args!("no summary: {}", failure.message)),
     }
-    if !summary.environment_invalid.is_empty() {
-        let valid = summary.arms.first().map_or(0, |arm| arm.of - arm.environment_invalid);
-        let names: Vec<String> = summary.environment_invalid.iter().map(|name| printable_line(name)).collect();
-        ui.data(format_args!(
-            "  environment-invalid, which leaves {valid} as the other denominator: {}",
-            names.join(", ")
-        ))?;
-    }
-    ui.data(format_args!("  canonical root    {}", summary.root))
+    ui.data(format_args!("canonical root {}", summary.root))
 }

@@ -59,6 +59,7 @@
     && (!wanted.by || Number(run.dataset.at) <= Number(wanted.by))
     && (!wanted.code || (run.dataset.codes ?? "").split(" ").includes(wanted.code))
   );
+  const wasOff = [...table.tHead.rows[0].cells].map(() => false);
   const filter = () => {
     const wanted = values();
     const needle = wanted.text.toLowerCase();
@@ -73,6 +74,14 @@
       for (const run of runs) run.classList.toggle("hit", chooses && found.includes(run));
     }
     table.classList.toggle("filtered", chooses);
+    // On a phone the other arms make room.
+    for (const [column, head] of [...table.tHead.rows[0].cells].entries()) {
+      const off = column > 0 && wanted.arm !== "" && head.textContent !== wanted.arm;
+      if (head.classList.toggle("off", off) !== wasOff[column]) {
+        wasOff[column] = off;
+        for (const { row } of rows) row.cells[column].classList.toggle("off", off);
+      }
+    }
     const by = (wanted.by ? `, resolved by attempt ${wanted.by}` : "") + (wanted.fallback ? ", resolved by the fallback model" : "");
     byId("count").textContent = `${hits} runs of ${shown} instances, of ${rows.length} in all${by}`;
     return wanted;

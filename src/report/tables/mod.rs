@@ -48,7 +48,9 @@ pub(super) fn all(report: &Report, extra: Extra) -> Vec<Table> {
 /// Returns the tables that sum everything up. Runs that are still to come, or are another machine's, are only counted.
 pub(super) fn brief(report: &Report) -> Vec<Table> {
     let unjudged = unjudged(report, &|run| run.ending != Ending::Open);
-    [arms::outcomes(report), arms::by_attempt(report)].into_iter().chain(unjudged).collect()
+    let seeds = (report.seeds.len() > 1).then(|| compared::seeds(report));
+    let tables = [arms::outcomes(report), arms::by_attempt(report)].into_iter().chain(codes::all(report));
+    tables.chain(seeds).chain(unjudged).collect()
 }
 
 /// Returns "so many of so many" with the share and its interval.
