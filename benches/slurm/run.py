@@ -109,6 +109,9 @@ def place_tasks(folder, count):
         (task / "issue.md").write_text("The total of a basket counts only the last price.\n")
         (task / "repo/basket.py").write_text(BASKET)
         (task / "repo/test_basket.py").write_text(TEST.format(n=number))
+
+
+def place_script(folder):
     (folder / "script.jsonl").write_text("".join(json.dumps({"reply": reply}) + "\n" for reply in (WRONG, RIGHT)))
 
 
@@ -132,6 +135,8 @@ def main():
         "tasks", "--name", "c", "--arms", "patch,direct-6", "--seeds", "42,137", "--tests", "oracle", "--red-runs", "1",
         "--model", "scripted:script.jsonl", "--profile", "profile.toml"]
     (work / "profile.toml").write_text("seeds = [42, 137]\n")
+    place_script(work)
+    profile = [] if args.instances else ["--profile", "profile.toml"]
     if not args.instances:
         place_tasks(work, args.tasks)
 
@@ -178,13 +183,16 @@ def main():
         out = work / f"{file}.dsse.json"
         program("certify", "c", "--store", file, "--key", "k", "-o", out, "--force")
         certificates[name] = out.read_bytes()
-        program("verify", out, "--key", "k.pub", "--evidence", file, "--profile", "profile.toml")
+        program("verify", out, "--key", "k.pub", "--evidence", file, *profile)
         if subprocess.run([runproof, "report", "--help"], capture_output=True).returncode == 0:
             program("report", "c", "--store", file, "-o", f"{file}.html")
             reports[name] = (work / f"{file}.html").read_bytes()
     merged = [(work / file).read_bytes() for file in files.values()]
     single_certificate = (work / "campaign.dsse.json").read_bytes() == certificates["by Slurm"]
     merges = [certificates[name] for name in files]
+    if args.instances:
+        # Real logs hold durations.
+        print(f"certificate equal to the single machine's: {len(set(certificates.values())) == 1}")
     checks = {
         "merged stores in two orders, and by Slurm: equal bytes": len(set(merged)) == 1,
         "canonical roots, single machine among them": len(set(roots.values())) == 1,
