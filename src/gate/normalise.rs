@@ -21,6 +21,9 @@ const EVERYWHERE: &[(&str, &str)] = &[
     (r"\r\n", "\n"),
     // Durations, in the words of pytest, unittest, Django, SymPy, cargo and go.
     (r"\bin \d+(?:\.\d+)? ?s(?:econds?)?\b(?: \(\d+:\d\d:\d\d\))?", "in <time>"),
+    // pytest fills the closing line up to the terminal's width, whatever room its duration took.
+    (r"(?m)^=+ (.* in <time>.*?) =+$", "== $1 =="),
+    (r"\bduration=\d+(?:\.\d+)?s\b", "duration=<time>"),
     (r"(?m)^\d+\.\d+s (call|setup|teardown)\b", "<time> $1"),
     // jest's, which it leaves out for fast tests, and of which the harness takes whole ones for no part of a name.
     (r"(?m)^(\s*[✓✕○] .*) \(\d+ ?m?s\)$", "$1"),
@@ -153,7 +156,9 @@ mod tests {
     #[test]
     fn what_differs_between_two_runs_is_replaced() {
         for (raw, expected) in [
-            ("===== 3 passed, 1 failed in 75.23s (0:01:15) =====", "===== 3 passed, 1 failed in <time> ====="),
+            ("===== 3 passed, 1 failed in 75.23s (0:01:15) =====", "== 3 passed, 1 failed in <time> =="),
+            ("======== 3 passed, 1 failed in 0.23s =========", "== 3 passed, 1 failed in <time> =="),
+            ("where 2 = <RunResult ret=2 duration=1.39s>.ret", "where 2 = <RunResult ret=2 duration=<time>>.ret"),
             ("Ran 3 tests in 0.001s", "Ran 3 tests in <time>"),
             ("tests finished: 10 passed, in 0.12 seconds", "tests finished: 10 passed, in <time>"),
             ("0.05s call     tests/x.py::test", "<time> call     tests/x.py::test"),
