@@ -137,6 +137,7 @@ fn prompt(task: &Task, form: &Form, skills: &[prompt::Skill]) -> Option<Prompt> 
         protected: &|_| false,
         skills: if form.has_skills { skills } else { &[] },
         format: form.format,
+        listing: prompt::Listing::default(),
         budget: form.budget,
     };
     prompt::build(&input).ok()

@@ -128,22 +128,21 @@ impl Plan {
 
     /// Returns the id of the campaign, which follows from the plan.
     pub fn id(&self) -> RunId {
-        self.derived(&Value::Null)
+        derived(&self.to_bytes(), &Value::Null)
     }
 
-    fn derived(&self, place: &Value) -> RunId {
-        let bytes = canonical::to_bytes(&(self.data(), place)).expect("strings and small integers");
-        let digest = Sha256::of(&bytes);
-        RunId::from_bytes(digest.as_bytes()[..12].try_into().expect("a digest has 32 bytes"))
+    fn to_bytes(&self) -> Vec<u8> {
+        canonical::to_bytes(self).expect("strings and small integers")
     }
 
     /// Returns every run of the plan, by instance, arm and seed.
     pub fn members(&self) -> Vec<Member> {
-        let mut members = Vec::new();
+        // The plan names every instance: written once, not for each run.
+        let (plan, mut members) = (self.to_bytes(), Vec::new());
         for instance in self.instances.keys() {
             for arm in self.arms.keys() {
                 for seed in &self.seeds {
-                    let run = self.derived(&serde_json::json!([instance, arm, seed]));
+                    let run = derived(&plan, &serde_json::json!([instance, arm, seed]));
                     members.push(Member { run, instance: instance.clone(), arm: arm.clone(), seed: *seed });
                 }
             }
@@ -157,6 +156,13 @@ impl Plan {
         compare("", &Value::Object(self.data()), &Value::Object(other.data()), &mut lines);
         lines
     }
+}
+
+/// Returns the id of a place in a plan: the first twelve bytes of the SHA-256 of the canonical JSON `[plan,place]`.
+fn derived(plan: &[u8], place: &Value) -> RunId {
+    let place = canonical::to_bytes(place).expect("strings and small integers");
+    let digest = Sha256::of(&[&b"["[..], plan, b",", &place, b"]"].concat());
+    RunId::from_bytes(digest.as_bytes()[..12].try_into().expect("a digest has 32 bytes"))
 }
 
 fn compare(place: &str, recorded: &Value, now: &Value, lines: &mut Vec<String>) {

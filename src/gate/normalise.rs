@@ -14,7 +14,7 @@ use super::GateError;
 use super::execution::{Head, join, split};
 
 /// Name and version of these rules; part of what a replay must agree on.
-pub const NORMALISER: &str = "test-log/2";
+pub const NORMALISER: &str = "test-log/3";
 
 /// Rules for every line: pattern and replacement.
 const EVERYWHERE: &[(&str, &str)] = &[
