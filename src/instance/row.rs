@@ -2,8 +2,10 @@
 //! and the extra fields that run a row without containers.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::error::{InstanceError, Place};
@@ -12,18 +14,14 @@ use super::types::{Hidden, Instance, Repository};
 /// Reads the row in `line`, the `number`-th line of `file`.
 pub(super) fn parse(file: &Path, number: usize, line: &[u8]) -> Result<Instance, InstanceError> {
     let place = Place::at(file, number);
-    let value: Value = serde_json::from_slice(line).map_err(|e| InstanceError::Syntax {
-        place: place.clone(),
-        format: "JSON",
-        reason: e.to_string(),
-    })?;
-    let Value::Object(map) = value else {
-        return Err(InstanceError::Syntax {
-            place,
-            format: "a JSON object",
-            reason: format!("found {}", kind(&value)),
-        });
-    };
+    let syntax = |format, reason| InstanceError::Syntax { place: place.clone(), format, reason };
+    // The line is known, and it is another one than the parser's first.
+    let reason = |error: serde_json::Error| error.to_string().replace(" at line 1 column ", " at column ");
+    let value: Value = serde_json::from_slice(line).map_err(|error| syntax("JSON", reason(error)))?;
+    if !value.is_object() {
+        return Err(syntax("a JSON object", format!("found {}", kind(&value))));
+    }
+    let Fields(map) = serde_json::from_slice(line).map_err(|error| syntax("a row", reason(error)))?;
     let row = Row { place, map };
     let id = row.required("instance_id", "a text of letters, digits and ._+-")?;
     row.check("instance_id", "a text of letters, digits and ._+-", &id, is_id)?;
@@ -102,6 +100,36 @@ pub(super) fn is_python(version: &str) -> bool {
 fn is_diff(text: &str) -> bool {
     text.lines().any(|line| line.starts_with("+++ "))
         || text.lines().any(|line| line.starts_with("diff --git ") || line.starts_with("rename to "))
+}
+
+/// The fields of a row, each there once: of two, no one could say which counts.
+struct Fields(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object with each field once")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Fields, A::Error> {
+        let mut fields = Map::new();
+        while let Some((name, value)) = access.next_entry::<String, Value>()? {
+            if fields.contains_key(&name) {
+                return Err(A::Error::custom(format!("the field {name:?} is there twice")));
+            }
+            fields.insert(name, value);
+        }
+        Ok(Fields(fields))
+    }
 }
 
 /// A row with its place, for messages.
@@ -231,6 +259,22 @@ mod tests {
 
     fn read(value: &Value) -> Result<Instance, InstanceError> {
         parse(Path::new("rows.jsonl"), 7, value.to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_field_that_is_there_twice_and_a_cut_line_are_refused_by_name() {
+        let line = row().to_string().replace("\"quick\":true", "\"quick\":true,\"repo\":\"other/name\"");
+        let error = |line: &str| parse(Path::new("rows.jsonl"), 7, line.as_bytes()).unwrap_err().to_string();
+        let twice = error(&line);
+        assert!(
+            twice.starts_with("rows.jsonl:7 is not a row: the field \"repo\" is there twice at column "),
+            "{twice}"
+        );
+        let cut = error(&line[..40]);
+        assert!(
+            cut.starts_with("rows.jsonl:7 is not JSON: EOF while parsing") && cut.ends_with(" at column 40"),
+            "{cut}"
+        );
     }
 
     #[test]

@@ -42,10 +42,14 @@ pub fn wilson(count: u32, of: u32) -> (u64, u64) {
     (per_million(centre.saturating_sub(root)), per_million(centre + root))
 }
 
-/// Returns a share per million as a person reads it: `40 %`, `33.3 %`.
+/// Returns a share per million as a person reads it: `40 %`, `33.3 %`. Only nothing is `0 %`, only everything `100 %`.
 pub fn percent(per_million: u64) -> String {
-    let tenths = (per_million + 500) / 1000;
-    if tenths.is_multiple_of(10) { format!("{} %", tenths / 10) } else { format!("{}.{} %", tenths / 10, tenths % 10) }
+    match (per_million + 500) / 1000 {
+        0 if per_million > 0 => "below 0.1 %".into(),
+        1000 if per_million < MILLION => "above 99.9 %".into(),
+        tenths if tenths.is_multiple_of(10) => format!("{} %", tenths / 10),
+        tenths => format!("{}.{} %", tenths / 10, tenths % 10),
+    }
 }
 
 /// Returns a probability per million as a person reads it, never as nothing.
@@ -81,6 +85,7 @@ mod tests {
     #[test]
     fn percentages_for_people() {
         assert_eq!([0, 400_000, 333_333, MILLION].map(percent), ["0 %", "40 %", "33.3 %", "100 %"]);
+        assert_eq!([499, 500, 999_499, 999_564].map(percent), ["below 0.1 %", "0.1 %", "99.9 %", "above 99.9 %"]);
         assert_eq!([0, 31_250, MILLION].map(probability), ["below 0.000001", "0.031250", "1.000000"]);
     }
 }

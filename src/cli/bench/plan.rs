@@ -43,7 +43,9 @@ pub(super) fn begin(args: &BenchArgs, plan: &Plan, profile: &Profile, path: &Pat
     let rows = store.runs()?;
     let (id, name) = (plan.id(), printable_line(&plan.name));
     let usage = |text: String, hint: &str| Err(Failure::new(FailureKind::Usage, text).hint(hint));
-    match rows.iter().rfind(|row| row.kind == KIND && (row.name == plan.name || row.id == id) && row.events > 0) {
+    // Joined stores can hold several of one name.
+    let planned = || rows.iter().filter(|row| row.kind == KIND && row.events > 0);
+    match planned().find(|row| row.id == id).or_else(|| planned().rfind(|row| row.name == plan.name)) {
         Some(row) if !args.resume => {
             return usage(
                 format!("the store holds the campaign {name} ({}) already", row.id),
