@@ -1,5 +1,7 @@
 //! The command line as a whole: help, usage errors, completions.
 
+use std::io::{BufRead, BufReader};
+
 use crate::env::TestEnv;
 use crate::snap;
 
@@ -88,7 +90,7 @@ fn prepare_says_which_python_or_package_it_cannot_have() {
     }
 }
 
-/// An installer that goes on after its builder was killed, for the half second that the name of this test stands for.
+/// An installer goes on after its builder was killed, until the next builder has said that it waits.
 #[test]
 fn a_killed_prepare_leaves_nothing_half_made_while_its_installer_still_writes() {
     use std::os::unix::fs::PermissionsExt;
@@ -103,11 +105,12 @@ fn a_killed_prepare_leaves_nothing_half_made_while_its_installer_still_writes() 
     std::fs::write(env.work().join("i.jsonl"), row).unwrap();
     std::fs::create_dir(env.work().join("bin")).unwrap();
     let uv = env.work().join("bin/uv");
-    // The first one makes the environment late and half; all others make it whole.
+    // The first one makes the environment late and half; all others make it whole. A test that fails lets it end too.
     let script = format!(
         "#!/bin/sh\nset -e\n[ $1 = venv ] || exit 0\nfor folder; do :; done\nmake() {{ rm -rf $folder; mkdir -p \
          $folder/bin; ln -s $(command -v python3) $folder/bin/python; echo home = x > $folder/pyvenv.cfg; }}\n\
-         if mkdir {0}/started 2>/dev/null; then sleep 0.5; make; touch $folder/half; else make; fi\n",
+         if mkdir {0}/started 2>/dev/null; then n=0; until [ -e {0}/go ] || [ $n = 6000 ]; do n=$((n+1)); sleep 0.01; done\n\
+         make; touch $folder/half; else make; fi\n",
         env.work().display()
     );
     std::fs::write(&uv, script).unwrap();
@@ -124,9 +127,12 @@ fn a_killed_prepare_leaves_nothing_half_made_while_its_installer_still_writes() 
     }
     first.kill().unwrap();
     first.wait().unwrap();
-    let second = env.finish(&mut prepare(&[]));
-    assert_eq!(second.code, 0, "{second:?}");
-    assert!(second.stderr.contains("waiting for another process"), "{second:?}");
+    let mut second = prepare(&[]).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(second.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(said.any(|line| line.contains("waiting for another process")));
+    std::fs::write(env.work().join("go"), "").unwrap();
+    let rest: Vec<String> = said.collect();
+    assert!(second.wait().unwrap().success(), "{rest:?}");
     let folders = std::fs::read_dir(env.work().join(".runproof/environments")).unwrap().flatten();
     let made: Vec<_> = folders.filter(|entry| entry.path().is_dir()).map(|entry| entry.path()).collect();
     assert!(made.len() == 1 && !made[0].join("half").exists(), "{made:?}");
