@@ -41,7 +41,9 @@ pub struct ArmSummary {
     pub open: u32,
     /// Wilson interval (95 %) of resolved of all, per million.
     pub interval: (u64, u64),
-    /// The same without the instances that are invalid here.
+    /// Of those that were resolved: the known fix says that their instance is invalid here.
+    pub resolved_invalid: u32,
+    /// The same interval without the instances that are invalid here.
     pub interval_valid: (u64, u64),
     /// How many were resolved at each attempt.
     pub resolved_at: BTreeMap<u32, u32>,
@@ -78,10 +80,12 @@ impl Summary {
                 ..ArmSummary::default()
             });
             arm.of += 1;
-            arm.environment_invalid += u32::from(environment_invalid.contains(&member.instance));
+            let is_invalid = environment_invalid.contains(&member.instance);
+            arm.environment_invalid += u32::from(is_invalid);
             match by_id.get(&member.run) {
                 Some(row) if row.status == RunStatus::Finished => {
                     arm.count(row, &store.attempts(row.id)?);
+                    arm.resolved_invalid += u32::from(is_invalid && row.outcome == "resolved");
                 }
                 Some(row) if row.status == RunStatus::Failed => arm.environment_errors += 1,
                 Some(row) if row.status == RunStatus::Interrupted => arm.out_of_time += 1,
@@ -92,7 +96,8 @@ impl Summary {
         let mut arms: Vec<ArmSummary> = arms.into_values().collect();
         for arm in &mut arms {
             arm.interval = wilson(arm.resolved, arm.of);
-            arm.interval_valid = wilson(arm.resolved, arm.of - arm.environment_invalid);
+            let [resolved, of] = [arm.resolved - arm.resolved_invalid, arm.of - arm.environment_invalid];
+            arm.interval_valid = wilson(resolved, of);
         }
         Ok(Self { arms, environment_invalid, root: Self::root(plan, &rows) })
     }

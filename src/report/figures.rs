@@ -18,7 +18,7 @@ pub struct ArmFigures {
     /// Instances of the campaign: the full denominator, whatever became of them.
     pub of: u32,
     /// Instances that were judged: the own denominator. Invalid instances, environment errors and runs that did not
-    /// come to their end are left out.
+    /// come to their end, for lack of time too, are left out.
     pub judged: u32,
     /// Runs by how they ended.
     pub endings: BTreeMap<Ending, u32>,

@@ -53,7 +53,7 @@ pub(super) fn run(
             return Ok(facts);
         }
         RunStatus::Failed => facts.ending = Ending::EnvironmentError,
-        RunStatus::Interrupted if word == "limit" => facts.ending = Ending::Limit,
+        RunStatus::Interrupted if word == "limit" => facts.ending = Ending::OutOfTime,
         RunStatus::Open | RunStatus::Interrupted => facts.ending = Ending::Open,
     }
     word.clone_into(&mut facts.outcome);

@@ -16,7 +16,7 @@ pub enum Ending {
     VisibleOnly,
     /// No attempt turned the visible tests green.
     Unresolved,
-    /// A limit of the campaign was reached.
+    /// A limit of tokens or money was reached.
     Limit,
     /// It came to an end that this version does not know; never counted as resolved.
     Other,
@@ -24,6 +24,8 @@ pub enum Ending {
     Invalid,
     /// The environment did not let it come to its end.
     EnvironmentError,
+    /// Its time was over; it can be gone on with.
+    OutOfTime,
     /// It was cut off, not begun, or is another machine's.
     #[serde(rename = "not-run")]
     Open,
@@ -31,7 +33,7 @@ pub enum Ending {
 
 impl Ending {
     /// All endings, the judged ones first.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Resolved,
         Self::VisibleOnly,
         Self::Unresolved,
@@ -39,6 +41,7 @@ impl Ending {
         Self::Other,
         Self::Invalid,
         Self::EnvironmentError,
+        Self::OutOfTime,
         Self::Open,
     ];
 
@@ -52,6 +55,7 @@ impl Ending {
             Self::Other => "other",
             Self::Invalid => "invalid",
             Self::EnvironmentError => "environment-error",
+            Self::OutOfTime => "out-of-time",
             Self::Open => "not-run",
         }
     }
@@ -59,6 +63,11 @@ impl Ending {
     /// Says whether the instance was judged, one way or the other.
     pub const fn is_judged(self) -> bool {
         matches!(self, Self::Resolved | Self::VisibleOnly | Self::Unresolved | Self::Limit | Self::Other)
+    }
+
+    /// Says whether the run came to its own end, one that another recording of it has too.
+    pub const fn is_end(self) -> bool {
+        self.is_judged() || matches!(self, Self::Invalid)
     }
 
     /// Reads the outcome of a run that came to its end.

@@ -173,15 +173,15 @@ fn runs_that_did_not_end_stay_in_the_denominator() {
     store.close().unwrap();
     let found: Value = serde_json::from_str(&report(&env, &campaign, &["--no-check", "--format", "json"])).unwrap();
     let direct = found["figures"].as_array().unwrap().iter().find(|arm| arm["arm"] == "direct-6").unwrap();
-    // Judged: c (out of time), d and f.
-    assert_eq!((&direct["of"], &direct["judged"], &direct["resolved"]), (&6.into(), &3.into(), &0.into()));
+    // Judged: d and f.
+    assert_eq!((&direct["of"], &direct["judged"], &direct["resolved"]), (&6.into(), &2.into(), &0.into()));
     assert_eq!(
         direct["endings"],
-        json!({"not-run": 1, "environment-error": 1, "limit": 1, "unresolved": 2, "visible-only": 1})
+        json!({"not-run": 1, "environment-error": 1, "out-of-time": 1, "unresolved": 2, "visible-only": 1})
     );
     assert_eq!(found["invalid"].as_object().unwrap().keys().collect::<Vec<_>>(), ["e-visible-only"]);
     let pair = found["pairs"].as_array().unwrap().iter().find(|pair| pair["second"] == "direct-6").unwrap();
-    assert_eq!(pair["of"], 3, "pairs are those that both arms were judged on");
+    assert_eq!(pair["of"], 2, "pairs are those that both arms were judged on");
     let page = report(&env, &campaign, &["--no-check", "--format", "html"]);
     for word in ["id=\"unjudged\"", "not-run", "no clone of x", "environment-invalid"] {
         assert!(page.contains(word), "{word}");

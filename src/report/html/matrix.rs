@@ -53,6 +53,7 @@ fn sign(ending: Ending) -> (&'static str, &'static str) {
         Ending::Limit => ("⏱", "limit"),
         Ending::Invalid => ("∅", "invalid"),
         Ending::EnvironmentError => ("!", "environment"),
+        Ending::OutOfTime => ("⏳", "out of time"),
         Ending::Open => ("·", "not run"),
     }
 }

@@ -26,6 +26,7 @@ pub(super) fn outcomes(report: &Report) -> Table {
         "limit",
         "invalid",
         "environment error",
+        "out of time",
         "not run",
     ];
     let mut table = table("outcomes", "Arms side by side", caption, &head);
@@ -44,6 +45,7 @@ pub(super) fn outcomes(report: &Report) -> Table {
             ended(figures, Ending::Limit),
             ended(figures, Ending::Invalid),
             ended(figures, Ending::EnvironmentError),
+            ended(figures, Ending::OutOfTime),
             ended(figures, Ending::Open),
         ]);
     }

@@ -60,8 +60,7 @@ pub(super) fn seeds(report: &Report) -> Table {
             let run = |seed| by_place.get(&(instance.as_str(), figures.arm.as_str(), seed)).copied();
             run(first).zip(run(figures.seed))
         });
-        let ended: Vec<_> =
-            of_both.filter(|(one, other)| one.ending != Ending::Open && other.ending != Ending::Open).collect();
+        let ended: Vec<_> = of_both.filter(|(one, other)| one.ending.is_end() && other.ending.is_end()).collect();
         let count = |differs: fn(&RunFacts, &RunFacts) -> bool| match figures.seed == first {
             true => Cell::number("–"),
             false => Cell::number(ended.iter().filter(|(one, other)| differs(one, other)).count()),
