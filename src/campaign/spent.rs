@@ -16,7 +16,7 @@ pub struct Spent {
 }
 
 impl Spent {
-    /// Reads what a run has used; a reply that its server did not count is not counted.
+    /// Reads what a run has used; what its server did not count is taken for all that the call can have been.
     ///
     /// # Errors
     /// A store that cannot be read.
@@ -24,9 +24,11 @@ impl Spent {
         let mut spent = Self::default();
         let events = store.events(run)?;
         for (number, event) in events.iter().filter(|event| event.kind == Kind::ModelCall.name()).enumerate() {
-            let Ok(reply) = Reply::from_bytes(&store.body(run, event.seq, "canonical")?) else { continue };
-            let [prompt, reply] =
-                [reply.prompt_tokens, reply.completion_tokens].map(|count| count.map_or(0, u64::from));
+            let (context, most) = (u64::from(options.context_tokens), u64::from(options.reply_tokens));
+            let reply = Reply::from_bytes(&store.body(run, event.seq, "canonical")?).ok();
+            let counted = reply.map(|reply| [reply.prompt_tokens, reply.completion_tokens]).unwrap_or_default();
+            let prompt = counted[0].map_or(context.saturating_sub(most), u64::from);
+            let reply = counted[1].map_or(most, u64::from);
             let is_fallback = options.fallback.as_ref().is_some_and(|fallback| number >= fallback.after as usize);
             let cost = prices.get(usize::from(is_fallback)).map_or(0, |price| price.of(prompt, reply));
             spent = spent.and(Self { tokens: prompt.saturating_add(reply), cost });

@@ -2,11 +2,11 @@
 
 use std::fs;
 
+use runproof::statistics::wilson;
 use serde_json::{Value, json};
 
 use crate::env::TestEnv;
 use crate::solve::{RIGHT, WRONG, place};
-use crate::stub::{Stub, ollama};
 
 const BENCH: [&str; 11] = [
     "bench",
@@ -141,6 +141,7 @@ fn an_instance_that_cannot_be_run_stops_no_other_and_is_done_again() {
     let output = env.run(&SMALL);
     assert_eq!(output.code, 4, "{output:?}");
     assert!(output.stderr.contains("is not built"), "{output:?}");
+    assert!(output.stderr.contains("hint: build it with `runproof prepare INSTANCES`"), "{output:?}");
     let found: Value = serde_json::from_str(&output.stdout).unwrap();
     let direct = &found["arms"][0];
     assert_eq!((&direct["of"], &direct["done"], &direct["environment_errors"]), (&json!(2), &json!(1), &json!(1)));
@@ -195,6 +196,37 @@ fn the_known_fix_says_which_instances_count_here() {
 }
 
 #[test]
+fn an_invalid_instance_that_was_resolved_is_in_neither_part_of_the_other_share() {
+    let env = campaign(2);
+    let wrong = "--- a/basket.py\n+++ b/basket.py\n@@ -3,3 +3,3 @@\n     for price in prices:\n-        result = price\n+        result = 1\n     return result\n";
+    fs::write(env.work().join("tasks/task1/fix.patch"), wrong).unwrap();
+    // What the model does is not enough for this one.
+    let tests = env.work().join("tasks/task0/repo/test_basket.py");
+    let more = "\n\nclass Empty(unittest.TestCase):\n    def test_empty(self):\n        self.assertIsNone(total([]))\n";
+    fs::write(&tests, fs::read_to_string(&tests).unwrap() + more).unwrap();
+    let right = "--- a/basket.py\n+++ b/basket.py\n@@ -1,5 +1,7 @@\n def total(prices):\n+    if not prices:\n+        return None\n     result = 0\n     for price in prices:\n-        result = price\n+        result += price\n     return result\n";
+    fs::write(env.work().join("tasks/task0/fix.patch"), right).unwrap();
+    assert_eq!(env.run(&["bench", "validate", "tasks"]).code, 1);
+    let arm = &bench(&env, &SMALL, &[])["arms"][0];
+    assert_eq!([&arm["of"], &arm["resolved"], &arm["environment_invalid"]], [&json!(2), &json!(1), &json!(1)]);
+    assert_eq!((&arm["resolved_invalid"], &arm["interval_valid"]), (&json!(1), &json!(wilson(0, 1))));
+}
+
+#[test]
+fn of_two_campaigns_of_one_name_in_a_joined_store_the_one_that_is_meant_goes_on() {
+    let env = campaign(1);
+    for (store, seed) in [("a.sqlite", "--seeds=1"), ("b.sqlite", "--seeds=2")] {
+        bench(&env, &SMALL, &[seed, "--store", store]);
+    }
+    env.run(&["store", "merge", "all.sqlite", "a.sqlite", "b.sqlite"]).sound();
+    for seed in ["--seeds=1", "--seeds=2"] {
+        bench(&env, &SMALL, &[seed, "--store", "all.sqlite", "--resume"]);
+    }
+    let other = env.run(&[&SMALL[..], &["--seeds=3", "--store", "all.sqlite", "--resume"]].concat());
+    assert!(other.code == 2 && other.stderr.contains("was begun otherwise"), "{other:?}");
+}
+
+#[test]
 fn limits_stop_runs_and_the_campaign_and_are_counted_apart() {
     let env = campaign(1);
     let output = env.run(&[&SMALL[..], &["--max-tokens", "100"]].concat());
@@ -211,6 +243,13 @@ fn limits_stop_runs_and_the_campaign_and_are_counted_apart() {
     let priced = ["--name", "priced", "--price", "1,2", "--max-cost", "0.02", "--max-tokens", "40000"];
     assert_eq!(bench(&env, &SMALL, &priced)["arms"][0]["limited"], 1);
 
+    let used = env.run(&[&SMALL[..], &["--name", "used", "--seeds=137", "--total-tokens", "1"]].concat());
+    let found: Value = serde_json::from_str(&used.stdout).unwrap();
+    assert_eq!(
+        (used.code, &found["arms"][0]["done"], &found["arms"][1]["done"]),
+        (5, &json!(1), &json!(0)),
+        "{used:?}"
+    );
     let none = env.run(&[&SMALL[..], &["--name", "late", "--total-seconds", "0"]].concat());
     assert!(none.code == 5 && none.stderr.contains("no further run was begun"), "{none:?}");
     let cut = env.run(&[&SMALL[..], &["--name", "late", "--resume", "--max-seconds", "0"]].concat());
@@ -222,22 +261,6 @@ fn limits_stop_runs_and_the_campaign_and_are_counted_apart() {
     // Being cut off leaves no trace in what the run is.
     let whole = bench(&env, &SMALL, &["--name", "whole"]);
     assert_eq!(late["canonical_root"], whole["canonical_root"]);
-}
-
-#[test]
-fn a_server_that_was_away_is_asked_again_by_whoever_resumes() {
-    let env = campaign(1);
-    let dead = "http://127.0.0.1:9";
-    let args = |url| {
-        let base = ["bench", "tasks", "--arms=direct-2", "--seeds=42", "--red-runs=1", "--model=ollama:m", "--json"];
-        [&base[..], &["--patience=1", "--base-url", url]].concat()
-    };
-    let output = env.run(&args(dead));
-    assert!(output.code == 4 && output.stderr.contains("try 1 of 2 failed"), "{output:?}");
-    let stub = Stub::start(ollama("m", vec![WRONG.into(), RIGHT.into()]));
-    let url = stub.url();
-    let found: Value = serde_json::from_str(&env.run(&[&args(&url)[..], &["--resume"]].concat()).sound()).unwrap();
-    assert_eq!(found["arms"][0]["done"], 1);
 }
 
 #[test]
