@@ -107,6 +107,7 @@ impl From<WorkspaceError> for Failure {
             WorkspaceError::UnsafePath(_) => {
                 Some("names with a backslash, or that some system takes for .git, are not supported: rename it")
             }
+            WorkspaceError::Full => Some(FREE),
             WorkspaceError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => Some(FREE),
             WorkspaceError::Git { message, .. } if message.ends_with(" missing") => {
                 Some("fetch what the clone left out (`git fetch --refetch --no-filter`), or clone it whole")

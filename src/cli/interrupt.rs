@@ -1,7 +1,7 @@
 //! Ctrl-C and SIGTERM while a run is recorded: the first ends it in order, a second one at once.
 //!
-//! Every event is in the store before the next begins, so ending means only: write nothing more, take the worktree
-//! away, say how to go on, and leave. Tests end with this process, whose pipe their shim watches.
+//! Every event is in the store before the next begins, so ending means only: write nothing more, say how to go on, take
+//! the worktree away, and leave. Tests end with this process, whose pipe their shim watches.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag::register_conditional_shutdown;
 use signal_hook::iterator::Signals;
 
-use super::{Failure, FailureKind, Ui};
+use super::{Failure, FailureKind, Ui, claim};
 
 /// What is under way.
 struct Current {
@@ -40,11 +40,11 @@ pub(crate) fn watch(scratch: PathBuf, resume: Option<String>) -> Result<(), Fail
         if let Some(signal) = signals.forever().next() {
             STOPPING.store(true, Ordering::SeqCst);
             again.store(true, Ordering::SeqCst);
-            let message = match &*current() {
+            match &*current() {
                 Some(run) => take_down(run),
-                None => "interrupted".to_owned(),
-            };
-            Ui::last_word(&message);
+                None => Ui::last_word("interrupted"),
+            }
+            claim::give_back_all();
             std::process::exit(128 + signal);
         }
     });
@@ -67,15 +67,16 @@ fn current() -> std::sync::MutexGuard<'static, Option<Current>> {
     CURRENT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn take_down(current: &Current) -> String {
-    // The loop may be writing there at this moment; what is left is laid out anew by whoever resumes.
-    for _ in 0..3 {
-        if std::fs::remove_dir_all(&current.scratch).is_ok() {
-            break;
-        }
-    }
-    match &current.resume {
+fn take_down(current: &Current) {
+    // First, since large worktrees take their time.
+    Ui::last_word(&match &current.resume {
         Some(command) => format!("interrupted; everything recorded so far is kept, go on with `{command}`"),
         None => "interrupted; everything recorded so far is kept".to_owned(),
+    });
+    // Out of the reach of whoever writes there at this moment.
+    let aside = claim::aside(&current.scratch);
+    std::fs::rename(&current.scratch, &aside).ok();
+    for folder in [&aside, &current.scratch] {
+        std::fs::remove_dir_all(folder).ok();
     }
 }

@@ -14,6 +14,7 @@ mod bench;
 mod campaign;
 mod certify;
 mod check;
+mod claim;
 mod completions;
 mod conduct;
 mod config;

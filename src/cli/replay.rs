@@ -133,10 +133,10 @@ pub(crate) fn replay(args: &ReplayArgs, global: &Global, ui: &mut Ui) -> Result<
 
 /// Returns the folder that live work on `run` happens in, beside the store. Shards whose stores lie in one folder work
 /// on runs of the same ids, each in its own.
-pub(crate) fn scratch(store: &std::path::Path, run: RunId) -> PathBuf {
+pub(crate) fn scratch(store: &std::path::Path, what: impl std::fmt::Display) -> PathBuf {
     let folder = store.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
     let name = store.file_name().unwrap_or_default().to_string_lossy();
-    folder.join("work").join(format!("{name}-{run}"))
+    folder.join("work").join(format!("{name}-{what}"))
 }
 
 /// Reads what a replay starts from.

@@ -14,6 +14,7 @@ use crate::transcript::{Kind, Recorder, Roots, TranscriptError};
 use super::args::Global;
 use super::arms::ArmParser;
 use super::certify;
+use super::claim::Claim;
 use super::conduct::{Conduct, Conducted};
 use super::course::CourseArgs;
 use super::files::{self, Reports};
@@ -180,6 +181,7 @@ fn live(
         models.push(open_model(&name, &args.models.for_fallback())?);
     }
     let folder = scratch(&global.store, job.run);
+    let _claim = Claim::take(&folder, &format!("the run {}", job.run))?;
     let mut workbench = Workbench::set_up(job.instance, &args.workbench, &folder, ui)?;
     tell_of_included(job.instance, ui);
     let result = in_store(&global.store, |store| {
@@ -243,7 +245,10 @@ pub(crate) fn record(
     let mut watcher = Watcher::new(&job.instance.id, ui);
     let recorded = record_watched(job, live, store, &mut |step| watcher.step(step), &mut Conduct::default());
     watcher.finish();
-    recorded
+    recorded.map_err(|failure| {
+        let hint = failure.hint.clone().map(|hint| hint + "; ").unwrap_or_default();
+        failure.hint(format!("{hint}then go on with `runproof solve --resume {}`", job.run))
+    })
 }
 
 /// As [`record`], with the steps told to somebody else.
@@ -284,9 +289,7 @@ pub(crate) fn record_watched(
                 };
                 end(store, job, status, &ended_by(word, &failure.message), &roots, 0)?;
             }
-            let hint = failure.hint.clone().unwrap_or_default();
-            let resume = format!("then go on with `runproof solve --resume {}`", job.run);
-            Err(failure.hint(format!("{hint}{}{resume}", if hint.is_empty() { "" } else { "; " })))
+            Err(failure)
         }
     }
 }

@@ -141,6 +141,7 @@ impl<'a> Live<'a> {
         self.lay_over(late)?;
         let execution = gate::run(self.sandbox, &self.worktree.root(), self.environment, request)
             .map_err(|error| ActFailure::fatal(error.to_string()))?;
+        workspace::ensure_room(&self.worktree.root()).map_err(environment)?;
         Ok(raw(execution.to_bytes()))
     }
 
@@ -149,7 +150,10 @@ impl<'a> Live<'a> {
         self.lay_out(hidden, &Changes::new())?;
         let verdict = match self.worktree.apply_patch(patch) {
             Ok(()) => json!({"accepted": true, "tree": self.worktree.tree().map_err(environment)?.digest()}),
-            Err(error) => json!({"accepted": false, "reason": error.to_string()}),
+            Err(error) => {
+                workspace::ensure_room(&self.worktree.root()).map_err(environment)?;
+                json!({"accepted": false, "reason": error.to_string()})
+            }
         };
         canonical::to_bytes(&verdict).map(raw).map_err(|error| ActFailure::fatal(error.to_string()))
     }

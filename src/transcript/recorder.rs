@@ -21,6 +21,9 @@ pub struct Clock {
     pub sleep: fn(Duration),
 }
 
+/// Failed tries after which the other side's wish makes a pause longer only, not shorter.
+const WISHES: u32 = 4;
+
 /// How often and how patiently a failed act is repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retries {
@@ -52,7 +55,10 @@ impl Retries {
 
     fn pause(&self, failed: u32, asked: Option<Duration>) -> Duration {
         let doubled = self.first_pause.saturating_mul(1 << (failed - 1).min(20));
-        asked.unwrap_or(doubled).min(self.longest_pause)
+        let wished = asked.unwrap_or(doubled);
+        // Whoever asks for short pauses and goes on failing would use up all tries long before the patience.
+        let pause = if failed > WISHES { wished.max(doubled) } else { wished };
+        pause.min(self.longest_pause)
     }
 }
 
@@ -195,5 +201,12 @@ mod tests {
         assert_eq!(Retries::lasting(Duration::from_secs(15)), Retries::default());
         // 1 + 2 + 4 + 8 + 16 + 32 seconds, and then nine minutes.
         assert_eq!(Retries::lasting(Duration::from_secs(603)).tries, 16);
+        let pauses = |asked: Option<u64>| -> Vec<u64> {
+            let asked = asked.map(Duration::from_secs);
+            (1..8).map(|failed| Retries::default().pause(failed, asked).as_secs()).collect()
+        };
+        assert_eq!(pauses(None), [1, 2, 4, 8, 16, 32, 60]);
+        assert_eq!(pauses(Some(0)), [0, 0, 0, 0, 16, 32, 60], "it still lasts about as long");
+        assert_eq!(pauses(Some(90)), [60; 7]);
     }
 }

@@ -98,6 +98,9 @@ pub enum WorkspaceError {
     /// A worktree whose control folder cannot be used.
     #[error("the worktree's control folder is damaged: {0}")]
     Damaged(String),
+    /// A disk on which nothing that fails can be told from want of room.
+    #[error("the disk with the worktrees is full")]
+    Full,
     /// A file operation that failed.
     #[error("{}: {source}", .path.display())]
     Io {

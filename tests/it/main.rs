@@ -47,6 +47,8 @@ mod stub;
 #[expect(dead_code, reason = "its main is the example's")]
 mod tamper;
 mod transcript;
+#[cfg(feature = "live")]
+mod trouble;
 mod vectors;
 #[cfg(feature = "live")]
 mod weights;

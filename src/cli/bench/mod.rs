@@ -25,6 +25,7 @@ use crate::store::{Access, Durability, Store};
 use super::args::Global;
 use super::arms::ArmParser;
 use super::check::read_profile;
+use super::claim::Claim;
 use super::course::CourseArgs;
 use super::interrupt;
 use super::keyfile::read_secret;
@@ -32,7 +33,7 @@ use super::models::ModelArgs;
 use super::replay::scratch;
 use super::report::{gather, of_plan};
 use super::runs::short;
-use super::ui::printable_line;
+use super::ui::{Tone, printable_line};
 use super::workbench::WorkbenchArgs;
 use super::{Exit, Failure, Host, Ui};
 use perform::{Bench, Done};
@@ -120,8 +121,9 @@ fn campaign(args: &BenchArgs, global: &Global, ui: &mut Ui) -> Result<Exit, Fail
     let key = args.key.as_deref().map(|path| read_secret(path, None)).transpose()?;
     let profile = args.profile.as_deref().map(read_profile).transpose()?.unwrap_or_default();
     let plan = plan::plan(args, &instances, &profile)?;
-    plan::begin(args, &plan, &profile, &global.store)?;
     let folder = scratch(&global.store, plan.id());
+    let _claim = Claim::take(&folder, &format!("the campaign {}", printable_line(&plan.name)))?;
+    plan::begin(args, &plan, &profile, &global.store)?;
     interrupt::watch(folder.clone(), Some("runproof bench … --resume".into()))?;
     let bench = Bench {
         args,
@@ -134,9 +136,10 @@ fn campaign(args: &BenchArgs, global: &Global, ui: &mut Ui) -> Result<Exit, Fail
         spent: Mutex::new(Spent::default()),
         began_us: Host::now_us(),
     };
-    let Done { errors, limit } = bench.perform(shard, ui)?;
+    let done = bench.perform(shard, ui);
     interrupt::done();
     std::fs::remove_dir_all(&folder).ok();
+    let Done { errors, hints, limit } = done?;
     let store = Store::open(&global.store, Access::Read, Durability::Full)?;
     let summary = Summary::of(&plan, &store, &errors)?;
     tell(args, &plan, &store, &summary, ui)?;
@@ -147,6 +150,9 @@ fn campaign(args: &BenchArgs, global: &Global, ui: &mut Ui) -> Result<Exit, Fail
         let usual = || PathBuf::from(".runproof/certificates").join(&plan.name);
         let folder = args.certificates.clone().unwrap_or_else(usual);
         hand_over::certificates(&plan, &profile, &store, key, &folder, ui)?;
+    }
+    for hint in &hints {
+        ui.say(format_args!("{} {hint}", ui.tone(Tone::Strong, "hint:")));
     }
     if let Some(limit) = &limit {
         ui.warn(format_args!("no further run was begun: {limit}"));

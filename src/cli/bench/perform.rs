@@ -13,18 +13,23 @@ use crate::model::{Model, ModelName};
 use crate::solve::Options;
 use crate::store::{Access, Durability, RunEnd, RunStatus, Store, ended_by};
 use crate::transcript::{Retries, Roots};
+use crate::workspace;
 
 use super::BenchArgs;
 use super::patient::Patient;
 use super::progress::{Counts, Ended};
+use crate::cli::claim::Claim;
 use crate::cli::conduct::Conduct;
 use crate::cli::models::{ModelArgs, open_model, parse};
+use crate::cli::replay::scratch;
 use crate::cli::solve::{Job, begin_run, record_watched, tell_of_recorded_calls};
 use crate::cli::workbench::Workbench;
 use crate::cli::{Failure, FailureKind, Host, Ui, crew, interrupt};
 
 /// Tries while the model's server was last seen not to answer: whoever waited long enough once need not wait each time.
 const TRIES_WHILE_DOWN: u32 = 3;
+/// How long such tries may take together; one that hangs is then the only one.
+const WHILE_DOWN: Duration = Duration::from_secs(10);
 
 /// A campaign at work.
 pub(super) struct Bench<'a> {
@@ -46,6 +51,8 @@ pub(super) struct Bench<'a> {
 pub(super) struct Done {
     /// Runs that the environment did not let end.
     pub(super) errors: BTreeSet<RunId>,
+    /// What a person can do about them.
+    pub(super) hints: BTreeSet<String>,
     /// The limit of all runs that was reached before the last one began.
     pub(super) limit: Option<String>,
 }
@@ -85,8 +92,11 @@ impl Bench<'_> {
                 let line = counts.add(member, &result);
                 spinner.suspend(|| ui.say(line));
                 spinner.set_message(counts.text(Host::now_us()));
-                // Where the store takes nothing more, no other run could be recorded either.
-                result.err().map_or(Ok(()), |failure| self.write_down(member, &failure))
+                // Where the store takes nothing more, or the disk, no other run could be recorded either.
+                result.err().map_or(Ok(()), |failure| {
+                    self.write_down(member, &failure)?;
+                    Ok(workspace::ensure_room(self.folder.parent().unwrap_or(self.folder))?)
+                })
             });
             if let Some(workbench) = workbench {
                 workbench.tear_down(self.ui);
@@ -96,7 +106,8 @@ impl Bench<'_> {
         spinner.finish_and_clear();
         done?;
         let counts = counts.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ok(Done { errors: counts.errors, limit: limit.into_inner().unwrap_or_else(PoisonError::into_inner) })
+        let limit = limit.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(Done { errors: counts.errors, hints: counts.hints, limit })
     }
 
     /// Performs one run, on the workbench of the one before where that was on the same instance.
@@ -107,6 +118,8 @@ impl Bench<'_> {
         place: usize,
         tell: &dyn Fn(&str),
     ) -> Result<Ended, Failure> {
+        // Somebody may be going on with it by itself.
+        let _claim = Claim::take(&scratch(self.store, member.run), &format!("the run {}", member.run))?;
         let instance = self.instances[member.instance.as_str()];
         let options = self.options(member)?;
         let mut models = vec![self.open(&self.args.models.name()?, &self.args.models)?];
@@ -131,7 +144,8 @@ impl Bench<'_> {
             }
             let job = Job { run: member.run, instance, options: &options, resumed };
             let until_us = self.args.limits.until_us();
-            let mut conduct = Conduct { retries: self.retries(), until_us, tell, ..Conduct::default() };
+            let (retries, patience) = self.retries();
+            let mut conduct = Conduct { retries, patience, until_us, tell, ..Conduct::default() };
             let recorded = record_watched(&job, bench.live(models), &mut store, &mut |_| {}, &mut conduct);
             self.is_down.store(conduct.is_unanswered, Ordering::SeqCst);
             if self.args.limits.counts() {
@@ -209,11 +223,12 @@ impl Bench<'_> {
     }
 
     /// How long a run waits for a server that does not answer.
-    fn retries(&self) -> Retries {
-        let retries = Retries::lasting(Duration::from_secs(self.args.patience.into()));
+    fn retries(&self) -> (Retries, Duration) {
+        let patience = Duration::from_secs(self.args.patience.into());
+        let retries = Retries::lasting(patience);
         match self.is_down.load(Ordering::SeqCst) {
-            true => Retries { tries: retries.tries.min(TRIES_WHILE_DOWN), ..retries },
-            false => retries,
+            true => (Retries { tries: retries.tries.min(TRIES_WHILE_DOWN), ..retries }, patience.min(WHILE_DOWN)),
+            false => (retries, patience),
         }
     }
 }

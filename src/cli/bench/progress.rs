@@ -22,6 +22,8 @@ pub(super) struct Counts {
     of: usize,
     began_us: u64,
     pub(super) errors: BTreeSet<RunId>,
+    /// What a person can do about them.
+    pub(super) hints: BTreeSet<String>,
     arms: BTreeMap<String, Arm>,
 }
 
@@ -34,7 +36,7 @@ struct Arm {
 
 impl Counts {
     pub(super) fn new(of: usize, began_us: u64) -> Self {
-        Self { done: 0, of, began_us, errors: BTreeSet::new(), arms: BTreeMap::new() }
+        Self { done: 0, of, began_us, errors: BTreeSet::new(), hints: BTreeSet::new(), arms: BTreeMap::new() }
     }
 
     /// Counts a run and returns the line about it.
@@ -58,6 +60,7 @@ impl Counts {
             Err(failure) => {
                 arm.errors += 1;
                 self.errors.insert(member.run);
+                self.hints.extend(failure.hint.clone());
                 format!("{place}  environment error: {}", printable_line(&failure.message))
             }
         }

@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::campaign::{VALIDATION, validated};
 use crate::canon::{Blake3, RunId};
 use crate::cli::args::Global;
+use crate::cli::claim::Claim;
 use crate::cli::conduct::{Conduct, Conducted};
 use crate::cli::progress::duration;
 use crate::cli::replay::{scratch, transcript_failure};
@@ -21,6 +22,7 @@ use crate::instance::{self, Instance, Repository};
 use crate::solve::{self, Options, TestsMode, Validation, orchestration_digest};
 use crate::store::{Access, Durability, NewRun, RunEnd, RunStatus, Store, ended_by};
 use crate::transcript::{Recorder, TranscriptError};
+use crate::workspace;
 
 /// Checks each instance by its known fix: its tests must be red before it and green after it.
 ///
@@ -77,7 +79,8 @@ pub(super) fn validate(args: &ValidateArgs, global: &Global, ui: &mut Ui) -> Res
     let instances = instance::load_all(&args.instances)?;
     // The store must be there before several begin to write to it.
     Store::open(&global.store, Access::Create, Durability::Full)?.close()?;
-    let folder = scratch(&global.store, Host::new_run_id()?);
+    let folder = scratch(&global.store, VALIDATION);
+    let _claim = Claim::take(&folder, "a check of instances")?;
     interrupt::watch(folder.clone(), Some("runproof bench validate … again".into()))?;
     let all = Mutex::new(Vec::<Found>::new());
     let (spinner, silent, began) = (ui.spinner(), ui.silenced(), Host::now_us());
@@ -133,17 +136,20 @@ fn check(args: &ValidateArgs, instance: &Instance, path: &Path, folder: &Path, u
     }
     found.known = false;
     let began = Host::now_us();
-    let (outcome, reason) = match record(args, instance, &mut store, was.next, folder, ui) {
+    let (outcome, reason) = match record(args, instance, &mut store, was.next, folder, ui)? {
         Ok(validation) => (validation.word(), validation.reason),
         Err(failure) => ("environment-error", failure.message),
     };
+    if outcome == "environment-error" {
+        workspace::ensure_room(folder.parent().unwrap_or(folder))?;
+    }
     (found.outcome, found.reason) = (outcome, reason);
     found.milliseconds = Host::now_us().saturating_sub(began) / 1000;
     store.close()?;
     Ok(found)
 }
 
-/// Records the check of one instance.
+/// Records the check of one instance; the inner failure is the environment's, the outer one the store's.
 fn record(
     args: &ValidateArgs,
     instance: &Instance,
@@ -151,7 +157,7 @@ fn record(
     run: RunId,
     folder: &Path,
     ui: &Ui,
-) -> Result<Validation, Failure> {
+) -> Result<Result<Validation, Failure>, Failure> {
     let options = options(args);
     if store.run(run)?.is_none() {
         store.begin_run(&NewRun {
@@ -169,17 +175,20 @@ fn record(
     let mut conduct = Conduct::default();
     let inner = Recorder::resume(store, run, Host::clock(), conduct.retries)?;
     let mut recorder = Conducted { inner, conduct: &mut conduct };
-    let result =
-        Workbench::set_up(instance, &args.workbench, &folder.join(run.to_string()), ui).and_then(|mut bench| {
+    let folder = folder.join(run.to_string());
+    let result = match Workbench::set_up(instance, &args.workbench, &folder, ui) {
+        Ok(mut bench) => {
             let live = bench.live(Vec::new());
             let result = solve::validate(&mut recorder, instance, &options, Some(live), &mut |_| {});
             bench.tear_down(ui);
             match result {
-                // Nothing can be written down of it.
-                Err(TranscriptError::Store(error)) => Err(error.into()),
+                // Nothing could be written down of it, nor of any other.
+                Err(TranscriptError::Store(error)) => return Err(error.into()),
                 result => result.map_err(transcript_failure),
             }
-        });
+        }
+        Err(failure) => Err(failure),
+    };
     let roots = recorder.inner.roots().clone();
     let (status, outcome) = match &result {
         Ok(validation) => (RunStatus::Finished, validation.word().to_owned()),
@@ -195,7 +204,7 @@ fn record(
     };
     interrupt::hold();
     store.finish_run(run, &end)?;
-    result
+    Ok(result)
 }
 
 /// Returns the options of a check: the hidden tests are visible, and there is no model.
