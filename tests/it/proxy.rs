@@ -361,31 +361,38 @@ fn sampling_is_set_refused_or_left_as_it_is_asked() {
     }
 }
 
+/// Status and body of each answer.
+type Answers = Vec<(u16, Vec<u8>)>;
+
+/// Asks a replay of the one recorded call, and of what was refused beside it, once more.
+fn asked_again(env: &TestEnv, ask: &dyn Fn(&Running) -> Answers, first: &Answers) {
+    let proxy = Running::replay(env, &[]);
+    assert_eq!(&ask(&proxy), first);
+    let ended = proxy.stop();
+    assert!(ended.code == 0 && ended.said.contains("1 of 1 calls, equal"), "{}", ended.said);
+}
+
 #[test]
 fn what_was_refused_for_how_it_samples_is_refused_again_in_the_same_words() {
     let env = work();
     let upstream = echo();
     let hot = json!({"model": "m", "temperature": 0.7, "messages": [{"role": "user", "content": "try"}]});
-    let ask = |proxy: &Running| -> Vec<(u16, Vec<u8>)> {
+    let ask = |proxy: &Running| -> Answers {
         let packed = "POST /v1/chat/completions HTTP/1.1\r\ncontent-encoding: gzip";
         [
             proxy.post("/v1/chat/completions", &hot),
             proxy.ask(packed, b"no gzip"),
             proxy.post("/v1/chat/completions", &chat("try")),
         ]
-        .into_iter()
         .map(|reply| (reply.status, reply.body))
-        .collect()
+        .to_vec()
     };
     let proxy = Running::record(&env, &upstream, &["--sampling", "require", "--seed", "7"]);
     let first = ask(&proxy);
     assert_eq!(first.iter().map(|reply| reply.0).collect::<Vec<_>>(), [400, 400, 200]);
     assert_eq!(proxy.stop().code, 0);
     assert_eq!(upstream.seen().len(), 1);
-    let proxy = Running::replay(&env, &[]);
-    assert_eq!(ask(&proxy), first);
-    let ended = proxy.stop();
-    assert!(ended.code == 0 && ended.said.contains("1 of 1 calls, equal"), "{}", ended.said);
+    asked_again(&env, &ask, &first);
 }
 
 #[test]
@@ -393,7 +400,7 @@ fn what_was_refused_for_a_credential_is_refused_again_in_the_same_words() {
     let env = work();
     let upstream = echo();
     let key = format!("sk-{}", "a1b2".repeat(8));
-    let ask = |proxy: &Running| -> Vec<(u16, Vec<u8>)> {
+    let ask = |proxy: &Running| -> Answers {
         let packed = "POST /v1/chat/completions HTTP/1.1\r\ncontent-encoding: rot13";
         [
             proxy.post("/v1/chat/completions", &chat(&format!("my key is {key}"))),
@@ -401,9 +408,8 @@ fn what_was_refused_for_a_credential_is_refused_again_in_the_same_words() {
             proxy.ask(packed, b"{}"),
             proxy.post("/v1/chat/completions", &chat("try")),
         ]
-        .into_iter()
         .map(|reply| (reply.status, reply.body))
-        .collect()
+        .to_vec()
     };
     let proxy = Running::record(&env, &upstream, &["--secrets", "refuse"]);
     let first = ask(&proxy);
@@ -411,10 +417,7 @@ fn what_was_refused_for_a_credential_is_refused_again_in_the_same_words() {
     let ended = proxy.stop();
     assert!(ended.code == 0 && !ended.said.contains(&key), "{}", ended.said);
     assert_eq!(upstream.seen().len(), 1);
-    let proxy = Running::replay(&env, &[]);
-    assert_eq!(ask(&proxy), first);
-    let ended = proxy.stop();
-    assert!(ended.code == 0 && ended.said.contains("1 of 1 calls, equal"), "{}", ended.said);
+    asked_again(&env, &ask, &first);
 }
 
 #[test]
@@ -423,13 +426,12 @@ fn what_is_too_large_or_goes_nowhere_is_refused_alike_in_a_replay() {
     let upstream = echo();
     // Behind the server's own path it is too long for an address.
     let (base, long) = (format!("{}/{}", upstream.url(), "b".repeat(1000)), format!("/v1/{}", "a".repeat(64_700)));
-    let ask = |proxy: &Running| -> Vec<(u16, Vec<u8>)> {
+    let ask = |proxy: &Running| -> Answers {
         let large =
             "POST /v1/files HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 99999999\r\n\r\n";
         [Reply::read(&proxy.raw(large.as_bytes())), proxy.ask(&format!("GET {long} HTTP/1.1"), b"")]
-            .into_iter()
             .map(|reply| (reply.status, reply.body))
-            .collect()
+            .to_vec()
     };
     let proxy = Running::start(&env, &["record", "--listen", "127.0.0.1:0", "--upstream-openai", &base]);
     let first = ask(&proxy);
@@ -437,10 +439,7 @@ fn what_is_too_large_or_goes_nowhere_is_refused_alike_in_a_replay() {
     assert!(String::from_utf8_lossy(&first[1].1).contains("no address of a server"), "{first:?}");
     assert_eq!(proxy.stop().code, 0);
     assert!(upstream.seen().is_empty());
-    let proxy = Running::replay(&env, &[]);
-    assert_eq!(ask(&proxy), first);
-    let ended = proxy.stop();
-    assert!(ended.code == 0 && ended.said.contains("1 of 1 calls, equal"), "{}", ended.said);
+    asked_again(&env, &ask, &first);
 }
 
 #[test]
