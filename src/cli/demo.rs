@@ -19,7 +19,7 @@ use super::files::outcome_json;
 use super::models::{ModelArgs, open_model};
 use super::replay::{read_header, replay_run, scratch};
 use super::runs::{find_run, short};
-use super::solve::{Job, begin_run, load_instance, record};
+use super::solve::{Job, KIND, begin_run, load_instance, record};
 use super::ui::Tone;
 use super::workbench::{SandboxChoice, Workbench, WorkbenchArgs};
 use super::{Exit, Failure, FailureKind, Host, Ui};
@@ -128,7 +128,7 @@ fn one(
         spending: None,
     };
     let model = open_model(&name, models)?;
-    begin_run(store, run, &format!("demo {}", instance.id), &instance, &options)?;
+    begin_run(store, run, [KIND, &format!("demo {}", instance.id)], &instance, &options)?;
     let workbench =
         WorkbenchArgs { repos: Vec::new(), repo: None, environments: PathBuf::new(), sandbox: args.sandbox };
     let mut workbench = Workbench::set_up(&instance, &workbench, &folder, ui)?;

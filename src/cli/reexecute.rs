@@ -10,7 +10,7 @@ use crate::transcript::{ActFailure, Kind, Player, Recorder, ReplayOutcome, Retri
 use super::args::Global;
 use super::models::{ModelArgs, open_model, parse};
 use super::progress::Watcher;
-use super::replay::transcript_failure;
+use super::replay::{tell, transcript_failure};
 use super::runs::short;
 use super::ui::{Tone, printable};
 use super::{Exit, Failure, FailureKind, Host, Ui};
@@ -102,18 +102,7 @@ pub(crate) fn replay(store: &Store, row: &RunRow, as_json: bool, ui: &mut Ui) ->
         }))?;
         return Ok(exit);
     }
-    let id = short(store, row.id);
-    match &outcome.divergence {
-        None => {
-            let equal = ui.tone(Tone::Good, "equal to the byte");
-            ui.data(format_args!("replay of the re-execution {id}: {} events, {equal}, offline", outcome.events))?;
-        }
-        Some(divergence) => {
-            let diverged = ui.tone(Tone::Bad, "diverged");
-            ui.data(format_args!("replay of the re-execution {id}: {diverged} after {} equal events", outcome.events))?;
-            ui.data(printable(&divergence.to_string()))?;
-        }
-    }
+    tell(&format!("the re-execution {}", short(store, row.id)), &outcome, None, ui)?;
     Ok(exit)
 }
 

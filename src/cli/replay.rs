@@ -205,26 +205,32 @@ fn report(
         }))?;
         return Ok(exit);
     }
-    let id = short(store, row.id);
+    tell(&short(store, row.id), outcome, Some(elapsed_us), ui)?;
+    if outcome.is_equal() {
+        ui.data(format_args!("  raw root        {}", outcome.raw_root))?;
+        ui.data(format_args!("  canonical root  {}", outcome.canonical_root))?;
+        if args.tests || args.tree {
+            ui.data(format_args!("  performed again {} events", outcome.performed_again))?;
+        }
+        ui.data(format_args!("  not recomputed  {}", not_recomputed.join(", ")))?;
+    }
+    Ok(exit)
+}
+
+/// Says what a replay of `what` came to, and how long it took where that is known.
+pub(crate) fn tell(what: &str, outcome: &ReplayOutcome, elapsed_us: Option<u64>, ui: &mut Ui) -> Result<(), Failure> {
     match &outcome.divergence {
         None => {
             let equal = ui.tone(Tone::Good, "equal to the byte");
-            let milliseconds = elapsed_us / 1000;
-            ui.data(format_args!("replay of {id}: {} events, {equal}, {milliseconds} ms, offline", outcome.events))?;
-            ui.data(format_args!("  raw root        {}", outcome.raw_root))?;
-            ui.data(format_args!("  canonical root  {}", outcome.canonical_root))?;
-            if args.tests || args.tree {
-                ui.data(format_args!("  performed again {} events", outcome.performed_again))?;
-            }
-            ui.data(format_args!("  not recomputed  {}", not_recomputed.join(", ")))?;
+            let time = elapsed_us.map(|us| format!("{} ms, ", us / 1000)).unwrap_or_default();
+            ui.data(format_args!("replay of {what}: {} events, {equal}, {time}offline", outcome.events))
         }
         Some(divergence) => {
             let diverged = ui.tone(Tone::Bad, "diverged");
-            ui.data(format_args!("replay of {id}: {diverged} after {} equal events", outcome.events))?;
-            ui.data(printable(&divergence.to_string()))?;
+            ui.data(format_args!("replay of {what}: {diverged} after {} equal events", outcome.events))?;
+            ui.data(printable(&divergence.to_string()))
         }
     }
-    Ok(exit)
 }
 
 /// Returns a divergence as JSON.

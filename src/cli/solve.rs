@@ -29,6 +29,9 @@ use super::ui::Tone;
 use super::workbench::{Workbench, WorkbenchArgs};
 use super::{Exit, Failure, FailureKind, Host, Ui};
 
+/// The kind of the row of a run of ours on an instance.
+pub(crate) const KIND: &str = "solve";
+
 /// Works on one instance until its tests are green, and records everything.
 ///
 /// The loop: read full files, prompt, apply direct edits, run the tests at once, feed the failure back, up to six
@@ -95,7 +98,7 @@ fn begin(args: &SolveArgs, global: &Global, ui: &mut Ui) -> Result<Exit, Failure
     let run = Host::new_run_id()?;
     let label = args.name.clone().unwrap_or_else(|| instance.id.clone());
     let job = Job { run, instance: &instance, options: &options, resumed: false };
-    live(args, &job, &name, global, ui, |store| begin_run(store, run, &label, &instance, &options))
+    live(args, &job, &name, global, ui, |store| begin_run(store, run, [KIND, &label], &instance, &options))
 }
 
 fn resume(args: &SolveArgs, text: &str, global: &Global, ui: &mut Ui) -> Result<Exit, Failure> {
@@ -133,18 +136,18 @@ pub(crate) fn load_instance(reference: &str) -> Result<Instance, Failure> {
     Ok(instance::load(reference)?)
 }
 
-/// Writes the run's row.
+/// Writes the row of a run of a kind, with its name.
 pub(crate) fn begin_run(
     store: &mut Store,
     run: RunId,
-    name: &str,
+    [kind, name]: [&str; 2],
     instance: &Instance,
     options: &Options,
 ) -> Result<(), Failure> {
     Ok(store.begin_run(&NewRun {
         id: run,
         name,
-        kind: "solve",
+        kind,
         instance: &instance.id,
         arm: &options.arm,
         model: &options.model,

@@ -22,7 +22,7 @@ use crate::cli::claim::Claim;
 use crate::cli::conduct::Conduct;
 use crate::cli::models::{ModelArgs, open_model, parse};
 use crate::cli::replay::scratch;
-use crate::cli::solve::{Job, begin_run, record_watched, tell_of_recorded_calls};
+use crate::cli::solve::{Job, KIND, begin_run, record_watched, tell_of_recorded_calls};
 use crate::cli::workbench::Workbench;
 use crate::cli::{Failure, FailureKind, Host, Ui, crew, interrupt};
 
@@ -140,7 +140,7 @@ impl Bench<'_> {
             if resumed {
                 tell_of_recorded_calls(&store, member.run, &mut models)?;
             } else {
-                begin_run(&mut store, member.run, &self.name(member), instance, &options)?;
+                begin_run(&mut store, member.run, [KIND, &self.name(member)], instance, &options)?;
             }
             let job = Job { run: member.run, instance, options: &options, resumed };
             let until_us = self.args.limits.until_us();
@@ -196,7 +196,7 @@ impl Bench<'_> {
             Some(_) => store.reopen_run(member.run)?,
             None => {
                 let instance = self.instances[member.instance.as_str()];
-                begin_run(&mut store, member.run, &self.name(member), instance, &self.options(member)?)?;
+                begin_run(&mut store, member.run, [KIND, &self.name(member)], instance, &self.options(member)?)?;
             }
         }
         let roots = Roots::default();

@@ -15,12 +15,13 @@ use crate::cli::claim::Claim;
 use crate::cli::conduct::{Conduct, Conducted};
 use crate::cli::progress::duration;
 use crate::cli::replay::{scratch, transcript_failure};
+use crate::cli::solve::begin_run;
 use crate::cli::ui::printable_line;
 use crate::cli::workbench::{Workbench, WorkbenchArgs};
 use crate::cli::{Exit, Failure, Host, Ui, crew, interrupt};
 use crate::instance::{self, Instance, Repository};
-use crate::solve::{self, Options, TestsMode, Validation, orchestration_digest};
-use crate::store::{Access, Durability, NewRun, RunEnd, RunStatus, Store, ended_by};
+use crate::solve::{self, Options, TestsMode, Validation};
+use crate::store::{Access, Durability, RunEnd, RunStatus, Store, ended_by};
 use crate::transcript::{Recorder, TranscriptError};
 use crate::workspace;
 
@@ -160,17 +161,7 @@ fn record(
 ) -> Result<Result<Validation, Failure>, Failure> {
     let options = options(args);
     if store.run(run)?.is_none() {
-        store.begin_run(&NewRun {
-            id: run,
-            name: &format!("validate/{}", instance.id),
-            kind: VALIDATION,
-            instance: &instance.id,
-            arm: &options.arm,
-            model: &options.model,
-            tests: options.tests.label(),
-            orchestration: &orchestration_digest().to_string(),
-            started_ms: Host::now_us() / 1000,
-        })?;
+        begin_run(store, run, [VALIDATION, &format!("validate/{}", instance.id)], instance, &options)?;
     }
     let mut conduct = Conduct::default();
     let inner = Recorder::resume(store, run, Host::clock(), conduct.retries)?;
