@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
 
 use crate::canon::{BlobRef, RunId, Sha256};
 use crate::certificate::{
-    CampaignPredicate, Date, DigestSet, FactsError, Level, MAX_CERTIFICATE, Member, Members, Statement, Trust,
-    Verification,
+    CampaignPredicate, Date, DigestSet, FactsError, Level, MAX_CERTIFICATE, Member, MemberFact, Members, Statement,
+    Trust, Verification,
 };
 use crate::rung::{Certified, Execution, Profile};
-use crate::store::{RunRow, RunStatus, Store};
+use crate::store::{Access, Durability, RunRow, RunStatus, Store};
 use crate::transcript::{Evidence, EvidenceError};
 
 use super::check::{Replayed, evidence_failure, read_profile};
@@ -20,10 +21,12 @@ use super::reexecute::REEXECUTION;
 use super::trust::today;
 use super::ui::Unit;
 use super::verify::read_below;
-use super::{Failure, FailureKind, Ui};
+use super::{Failure, FailureKind, Host, Ui, crew};
 
 /// Name of the folder with the certificates of its runs in a campaign's evidence folder.
 pub(crate) const CERTIFICATES: &str = "certificates";
+/// Runs that one thread takes at once.
+const NEIGHBOURS: usize = 16;
 
 /// Options of every verb that takes several runs as a campaign.
 #[derive(Debug, Args)]
@@ -115,7 +118,8 @@ impl Certificates {
     }
 
     /// Compares every certificate of a run with the run.
-    fn judge(&self, evidence: &Evidence<'_>, certified: &mut Vec<Certified>) {
+    pub(crate) fn judge(&self, evidence: &Evidence<'_>) -> Vec<Certified> {
+        let mut certified = Vec::new();
         let manifest = Sha256::of(evidence.manifest());
         for (_, bytes) in self.files.get(&manifest).into_iter().flatten() {
             let mut verification = self.begin(bytes);
@@ -123,6 +127,7 @@ impl Certificates {
             verification.evidence(Ok(evidence), &|_| None);
             certified.push(Certified { manifest, valid: verification.reached() >= Level::Evidence });
         }
+        certified
     }
 
     /// Returns every file that counts under its name in an evidence folder.
@@ -138,20 +143,27 @@ fn manifest(statement: &Statement) -> Option<Sha256> {
     statement.subject.first().map(|subject| subject.digest.sha256())
 }
 
-/// Looks at the certificates of runs of a store.
-pub(crate) fn certified(store: &Store, rows: &[RunRow], all: &Certificates) -> Result<Vec<Certified>, Failure> {
-    let mut certified = Vec::new();
-    for row in rows {
-        all.judge(&Evidence::of_run(store, row.id).map_err(evidence_failure)?, &mut certified);
-    }
-    Ok(certified)
-}
-
 /// The runs of a campaign in a store.
 pub(crate) struct Gathered {
     pub(crate) members: Members,
     /// The runs and their re-executions.
     ids: Vec<RunId>,
+}
+
+/// Has `work` done on each run of a store by as many threads as there are processors, each with the store opened for
+/// itself; returns the results in order.
+pub(crate) fn over<R: Send>(
+    store: &Store,
+    rows: &[RunRow],
+    work: impl Fn(&Store, &RunRow) -> Result<R, Failure> + Sync,
+) -> Result<Vec<R>, Failure> {
+    let (path, threads) = (store.path(), Host::threads());
+    let open = || Ok(Store::open(&path, Access::Read, Durability::Full)?);
+    let each =
+        |store: &Store, piece: &&[RunRow]| piece.iter().map(|row| work(store, row)).collect::<Result<Vec<R>, _>>();
+    // Neighbours share blocks, which are then unpacked once.
+    let pieces: Vec<&[RunRow]> = rows.chunks(rows.len().div_ceil(4 * threads).clamp(1, NEIGHBOURS)).collect();
+    Ok(crew::map(&pieces, threads, open, each)?.into_iter().flatten().collect())
 }
 
 /// Brings the runs of a store together to certify them, replays included.
@@ -163,8 +175,7 @@ pub(crate) fn gather(
     ui: &Ui,
 ) -> Result<Gathered, Failure> {
     let bar = ui.bar("runs", rows.len() as u64, Unit::Items);
-    let (mut runs, mut certified, mut roots) = (Vec::new(), Vec::new(), Vec::new());
-    for row in rows {
+    let found = over(store, rows, |store, row| {
         let evidence = Evidence::of_run(store, row.id).map_err(evidence_failure)?;
         if row.raw_root != Some(evidence.roots().raw()) {
             let failure = Failure::new(FailureKind::Malformed, format!("run {} has another root than its row", row.id));
@@ -172,14 +183,16 @@ pub(crate) fn gather(
         }
         let mut member = Member::of(&evidence).map_err(facts_failure)?;
         member.replayed(&evidence, Replayed::perform(store, row)?.seen());
-        if let Some(certificates) = certificates {
-            certificates.judge(&evidence, &mut certified);
-        }
-        roots.push(evidence.roots().raw());
-        runs.push(member);
         bar.inc(1);
-    }
+        Ok((member, certificates.map(|all| all.judge(&evidence)).unwrap_or_default(), evidence.roots().raw()))
+    })?;
     bar.finish_and_clear();
+    let (mut runs, mut certified, mut roots) = (Vec::new(), Vec::new(), Vec::new());
+    for (member, judged, root) in found {
+        runs.push(member);
+        certified.extend(judged);
+        roots.push(root);
+    }
     let mut ids: Vec<RunId> = rows.iter().map(|row| row.id).collect();
     let mut executions = Vec::new();
     for row in store.runs()?.iter().filter(|row| row.kind == REEXECUTION && row.status == RunStatus::Finished) {
@@ -233,6 +246,28 @@ fn missing(campaign: &CampaignPredicate, profile: &Profile, has_certificates: bo
     (rests && !has_certificates).then(|| words.to_owned())
 }
 
+/// Replays the runs of a campaign by as many threads as there are processors.
+fn replay(members: &mut Vec<Member>, facts: &[MemberFact], source: &Source, ui: &Ui) -> Result<(), Failure> {
+    let bar = ui.bar("replays", facts.len() as u64, Unit::Items);
+    let (place, threads) = (source.place(), Host::threads());
+    let all: Vec<Mutex<Member>> = std::mem::take(members).into_iter().map(Mutex::new).collect();
+    let pairs: Vec<(&Mutex<Member>, &MemberFact)> = all.iter().zip(facts).collect();
+    let pieces: Vec<_> = pairs.chunks(pairs.len().div_ceil(4 * threads).clamp(1, NEIGHBOURS)).collect();
+    let open = || Source::open(&place)?.map_err(evidence_failure);
+    crew::map(&pieces, threads, open, |source, piece| {
+        piece.iter().try_for_each(|(member, fact)| {
+            let (evidence, row) = source.member(fact).map_err(evidence_failure)?;
+            let replayed = source.replayed(&evidence, row)?;
+            member.lock().unwrap_or_else(PoisonError::into_inner).replayed(&evidence, replayed.seen());
+            bar.inc(1);
+            Ok(())
+        })
+    })?;
+    bar.finish_and_clear();
+    members.extend(all.into_iter().map(|member| member.into_inner().unwrap_or_else(PoisonError::into_inner)));
+    Ok(())
+}
+
 /// Looks at the evidence of a campaign's certificate.
 pub(crate) fn verify(
     verification: &mut Verification,
@@ -266,7 +301,7 @@ pub(crate) fn verify(
             let (evidence, _) = source.member(fact)?;
             runs.push(Member::of(&evidence)?);
             if let Some(certificates) = certificates {
-                certificates.judge(&evidence, &mut certified);
+                certified.extend(certificates.judge(&evidence));
             }
             bar.inc(1);
         }
@@ -285,13 +320,7 @@ pub(crate) fn verify(
     };
     verification.members(Ok(&members), &|name| source.file(name));
     if wants_replay && verification.reached() == Level::Evidence {
-        let bar = ui.bar("replays", campaign.runs.len() as u64, Unit::Items);
-        for (member, fact) in members.runs.iter_mut().zip(&campaign.runs) {
-            let (evidence, row) = source.member(fact).map_err(evidence_failure)?;
-            member.replayed(&evidence, source.replayed(&evidence, row)?.seen());
-            bar.inc(1);
-        }
-        bar.finish_and_clear();
+        replay(&mut members.runs, &campaign.runs, source, ui)?;
         verification.members_replayed(&members);
     }
     Ok(())

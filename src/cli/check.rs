@@ -14,7 +14,7 @@ use crate::transcript::{Evidence, EvidenceError, ReplayOutcome};
 
 use super::args::Global;
 use super::bench;
-use super::campaign::{self, CampaignArgs};
+use super::campaign::{self, CampaignArgs, Certificates};
 use super::reexecute::REEXECUTION;
 use super::replay::{read_header, replay_run};
 use super::runs::{find_run, open_store, short};
@@ -96,8 +96,7 @@ fn check_campaign(
         return Err(failure.hint("name a policy with --policy or a public key with --key"));
     }
     let certificates = trust.map(|loaded| args.campaign.certificates(loaded.trust, ui)).transpose()?.flatten();
-    let certified = certificates.map(|all| campaign::certified(store, rows, &all)).transpose()?;
-    let ladder = assess_rows(store, rows, certified.as_deref(), &profile, ui)?;
+    let ladder = assess_rows(store, rows, certificates.as_ref(), &profile, ui)?;
     let wanted = args.rung.unwrap_or(Number::Stress);
     let exit = exit_of(&ladder, wanted);
     let digest = profile.digest().map_err(|error| Failure::new(FailureKind::Malformed, error))?;
@@ -140,7 +139,16 @@ pub(crate) fn find_runs(store: &Store, names: &[String]) -> Result<Vec<RunRow>, 
     {
         return Ok(store.runs()?.into_iter().filter(|row| is_of_campaigns(&row.kind)).collect());
     }
-    names.iter().map(|name| find_run(store, name)).collect()
+    let mut rows: Vec<RunRow> = Vec::new();
+    for name in names {
+        let row = find_run(store, name)?;
+        if rows.iter().any(|known| known.id == row.id) {
+            let failure = Failure::new(FailureKind::Usage, format!("the run {} is named twice", row.id));
+            return Err(failure.hint("name each run once"));
+        }
+        rows.push(row);
+    }
+    Ok(rows)
 }
 
 /// Assesses the runs of a store as a campaign, replays included.
@@ -150,25 +158,27 @@ pub(crate) fn find_runs(store: &Store, names: &[String]) -> Result<Vec<RunRow>, 
 pub(crate) fn assess_rows(
     store: &Store,
     rows: &[RunRow],
-    certified: Option<&[Certified]>,
+    certificates: Option<&Certificates>,
     profile: &Profile,
     ui: &Ui,
 ) -> Result<Ladder, Failure> {
     let bar = ui.bar("runs", rows.len() as u64, Unit::Items);
-    let mut runs = Vec::new();
-    for row in rows {
+    let found = campaign::over(store, rows, |store, row| {
         let evidence = Evidence::of_run(store, row.id).map_err(evidence_failure)?;
-        runs.push(CampaignRun::of(&evidence, &assess(row, &evidence, &Replayed::perform(store, row)?)));
+        let run = CampaignRun::of(&evidence, &assess(row, &evidence, &Replayed::perform(store, row)?));
         bar.inc(1);
-    }
+        Ok((run, certificates.map(|all| all.judge(&evidence)).unwrap_or_default()))
+    })?;
     bar.finish_and_clear();
+    let (runs, certified): (Vec<CampaignRun>, Vec<Vec<Certified>>) = found.into_iter().unzip();
+    let certified = certificates.map(|_| certified.concat());
     let again = store.runs()?;
     let again = again.iter().filter(|row| row.kind == REEXECUTION && row.status == RunStatus::Finished);
     let executions = again
         .map(|row| Ok(Execution::of(&Evidence::of_run(store, row.id).map_err(evidence_failure)?)))
         .collect::<Result<Vec<_>, Failure>>()?;
     let (runs, executions): (Vec<_>, Vec<_>) = (runs.iter().collect(), executions.iter().collect());
-    let input = CampaignInput { runs: &runs, executions: &executions, certified, profile };
+    let input = CampaignInput { runs: &runs, executions: &executions, certified: certified.as_deref(), profile };
     assess_campaign(&input).map_err(|error| Failure::new(FailureKind::Malformed, error))
 }
 

@@ -1,6 +1,6 @@
 //! Where the evidence for a certificate lies: an evidence folder, or a store that somebody else may have made.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::canon::{RunId, Sha256};
 use crate::certificate::{DigestSet, MemberFact};
@@ -34,6 +34,14 @@ impl Source {
         match opened {
             Err(error @ (StoreError::Io { .. } | StoreError::Missing(_) | StoreError::Locked)) => Err(error.into()),
             other => Ok(other.map_err(EvidenceError::Store)),
+        }
+    }
+
+    /// Returns where it is, for who opens it once more in another thread.
+    pub(crate) fn place(&self) -> PathBuf {
+        match self {
+            Self::Folder(folder) => folder.path().to_owned(),
+            Self::Store(store, _) => store.path(),
         }
     }
 

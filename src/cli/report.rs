@@ -16,7 +16,7 @@ use crate::transcript::Kind;
 
 use super::args::Global;
 use super::bench;
-use super::campaign::{self, CampaignArgs};
+use super::campaign::CampaignArgs;
 use super::check::{assess_rows, check_run, find_runs, rungs_json};
 use super::runs::{find_run, open_store};
 use super::trust::TrustArgs;
@@ -149,6 +149,14 @@ fn subject(args: &ReportArgs, store: &Store, ui: &Ui) -> Result<Subject, Failure
     if !args.campaign.runs.is_empty() {
         let rows = find_runs(store, &args.campaign.runs)?;
         let mut subject = of_rows(store, &rows, "chosen runs")?;
+        let places: BTreeSet<_> = subject.planned.iter().map(|run| (&run.instance, &run.arm, run.seed)).collect();
+        if places.len() < rows.len() {
+            let more = rows.len() - places.len();
+            ui.warn(format_args!(
+                "{} on the same instance, arm and seed as another one: figures count each as an instance of its own",
+                if more == 1 { "1 run is".to_owned() } else { format!("{more} runs are") }
+            ));
+        }
         assess(args, store, &rows, args.campaign.profile()?.unwrap_or_default(), &mut subject, ui)?;
         return Ok(subject);
     }
@@ -188,8 +196,7 @@ fn assess(
         Some(loaded) => args.campaign.certificates(loaded.trust, ui)?,
         None => None,
     };
-    let certified = certificates.map(|all| campaign::certified(store, rows, &all)).transpose()?;
-    subject.ladder = Some(assess_rows(store, rows, certified.as_deref(), &profile, ui)?);
+    subject.ladder = Some(assess_rows(store, rows, certificates.as_ref(), &profile, ui)?);
     let digest = profile.digest().map_err(|error| Failure::new(FailureKind::Malformed, error))?;
     subject.profile = Some((profile.name.clone(), digest));
     Ok(())

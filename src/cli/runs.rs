@@ -24,6 +24,10 @@ pub(crate) fn open_store(path: &Path) -> Result<Store, Failure> {
 
 /// Finds the run named by an id, a unique prefix of one, a name, or `last`.
 pub(crate) fn find_run(store: &Store, text: &str) -> Result<RunRow, Failure> {
+    // A whole id means the run that has it, also where another one has it for a name.
+    if let Some(row) = text.parse().ok().map(|id| store.run(id)).transpose()?.flatten() {
+        return Ok(row);
+    }
     let rows = store.runs()?;
     if text == "last" {
         return rows.into_iter().next_back().ok_or_else(|| not_found(text));

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
@@ -48,6 +48,11 @@ impl Store {
             numbers: RefCell::default(),
             index: RefCell::default(),
         })
+    }
+
+    /// Returns where the file is, for who opens it once more in another thread.
+    pub fn path(&self) -> PathBuf {
+        self.connection.path().map(PathBuf::from).unwrap_or_default()
     }
 
     /// Begins a run.

@@ -91,6 +91,19 @@ fn the_tests_run_again_give_the_same_canonical_logs() {
 }
 
 #[test]
+fn a_whole_id_means_its_run_also_where_another_one_has_it_for_a_name() {
+    let env = place(&[RIGHT]);
+    let id = solve_json(&env, &[]).1["run"].as_str().unwrap().to_owned();
+    solve_json(&env, &["--name", &id]);
+    let found: Value = serde_json::from_str(&env.run(&["check", &id, "--json"]).sound()).unwrap();
+    assert_eq!(found["run"], id.as_str());
+    let twice = env.run(&["report", "--runs", &format!("{id},{}", &id[..8])]);
+    assert!(twice.code == 2 && twice.stderr.contains("is named twice"), "{twice:?}");
+    let both = env.run(&["report", "--runs", "all", "--no-check"]);
+    assert!(both.stderr.contains("1 run is on the same instance, arm and seed as another one"), "{both:?}");
+}
+
+#[test]
 fn a_fix_that_satisfies_only_the_visible_test_is_reported_as_that() {
     let env = place(&[CHEAT]);
     let (code, value) = solve_json(&env, &[]);
