@@ -90,7 +90,9 @@ impl Made {
             version: String::new(),
             timeout_seconds: None,
             network_loopback: false,
+            env_setup: None,
             image: None,
+            image_id: None,
             eval_script: None,
             eval_type: None,
         };

@@ -83,7 +83,7 @@ fn tests(
     ui: &mut Ui,
 ) -> Result<ReplayOutcome, Failure> {
     let instance = match &args.instance {
-        Some(reference) => super::solve::load_instance(reference)?,
+        Some(reference) => super::own::found(&header.instance, super::solve::load_instance(reference)?),
         None => super::own::locate(&header.instance, args.workbench.repo.as_deref(), ui)?,
     };
     in_scratch(RunId::from_bytes(Host::random()?), |folder| {

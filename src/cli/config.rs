@@ -14,6 +14,7 @@ use crate::solve::Arm;
 
 use super::arms::{DEFAULT_SKILLS, parse_arm};
 use super::course::TestsChoice;
+use super::images::EngineChoice;
 use super::workbench::SandboxChoice;
 use super::{Failure, FailureKind, Host};
 
@@ -47,6 +48,8 @@ struct Config {
     repos: Option<Vec<String>>,
     env: Option<PathBuf>,
     sandbox: Option<SandboxChoice>,
+    image: Option<String>,
+    engine: Option<EngineChoice>,
     store: Option<PathBuf>,
     results: Option<PathBuf>,
 }
@@ -197,6 +200,8 @@ impl Config {
         put("environments", self.env.clone().map(path));
         put("env", self.env.map(path));
         put("sandbox", self.sandbox.as_ref().map(word));
+        put("image", self.image);
+        put("engine", self.engine.as_ref().map(word));
         put("store", self.store.map(path));
         put("results", self.results.map(path));
         let clone = |value: String| match value.split_once('=') {

@@ -16,6 +16,7 @@ use crate::transcript::{ReplayOutcome, Roots};
 use super::args::Global;
 use super::demonstrate::{Demonstrated, demonstrate};
 use super::files::outcome_json;
+use super::images::ImageArgs;
 use super::models::{ModelArgs, open_model};
 use super::replay::{read_header, replay_run, scratch};
 use super::runs::{find_run, short};
@@ -129,8 +130,13 @@ fn one(
     };
     let model = open_model(&name, models)?;
     begin_run(store, run, [KIND, &format!("demo {}", instance.id)], &instance, &options)?;
-    let workbench =
-        WorkbenchArgs { repos: Vec::new(), repo: None, environments: PathBuf::new(), sandbox: args.sandbox };
+    let workbench = WorkbenchArgs {
+        repos: Vec::new(),
+        repo: None,
+        environments: PathBuf::new(),
+        sandbox: args.sandbox,
+        images: ImageArgs::default(),
+    };
     let mut workbench = Workbench::set_up(&instance, &workbench, &folder, ui)?;
     let job = Job { run, instance: &instance, options: &options, resumed: false };
     super::interrupt::watch(folder.clone(), None)?;

@@ -130,6 +130,19 @@ impl From<GateError> for Failure {
             GateError::EnvironmentMissing { .. } => {
                 (FailureKind::Environment, Some("build it with `runproof prepare INSTANCES`"))
             }
+            GateError::EngineMissing(_) => {
+                (FailureKind::Environment, Some("install Docker or Podman, or use instances that name an environment"))
+            }
+            GateError::ImageName(_) => (FailureKind::Malformed, Some("an image is named like registry/name:tag")),
+            GateError::ImageMissing(_) => {
+                (FailureKind::Environment, Some("fetch it with `runproof prepare INSTANCES`, with the same --image"))
+            }
+            GateError::ImageOther { .. } => {
+                (FailureKind::Environment, Some("fetch the image of that content, or correct image_id in the instance"))
+            }
+            GateError::Engine { .. } => {
+                (FailureKind::Environment, Some("see that the engine runs and that you may use it: `docker info`"))
+            }
             GateError::Recipe(_) => (FailureKind::Malformed, Some("pin packages as name==version")),
             GateError::InterpreterMissing { .. } => {
                 (FailureKind::Environment, Some("install that Python, for example with pyenv"))

@@ -6,7 +6,8 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::canon::RunId;
+use crate::canon::{Blake3, RunId};
+use crate::gate::Owner;
 use crate::transcript::Clock;
 
 use super::failure::{Failure, FailureKind};
@@ -113,6 +114,17 @@ impl Host {
         std::env::current_exe().map_err(|error| {
             Failure::new(FailureKind::Environment, format!("this program cannot find itself: {error}"))
         })
+    }
+
+    /// Returns whom containers of this process belong to.
+    pub(crate) fn owner() -> Result<Owner, Failure> {
+        let read = |path: &str| std::fs::read_to_string(path);
+        let place = || Ok((read("/proc/sys/kernel/random/boot_id")?, std::fs::read_link("/proc/self/ns/pid")?));
+        let (boot, namespace) = place().map_err(|error: std::io::Error| {
+            Failure::new(FailureKind::Environment, format!("/proc cannot be read: {error}"))
+        })?;
+        let place = Blake3::of(format!("{} {}", boot.trim(), namespace.display()).as_bytes()).to_hex();
+        Ok(Owner::of_process(place[..12].to_owned(), std::process::id()))
     }
 
     /// Returns the number of processors that this process may use.

@@ -1,7 +1,7 @@
 //! Ctrl-C and SIGTERM while a run is recorded: the first ends it in order, a second one at once.
 //!
 //! Every event is in the store before the next begins, so ending means only: write nothing more, say how to go on, take
-//! the worktree away, and leave. Tests end with this process, whose pipe their shim watches.
+//! the worktree and containers away, and leave. Tests end with this process, whose pipe their shim watches.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,6 +45,7 @@ pub(crate) fn watch(scratch: PathBuf, resume: Option<String>) -> Result<(), Fail
                 None => Ui::last_word("interrupted"),
             }
             claim::give_back_all();
+            super::images::take_down();
             std::process::exit(128 + signal);
         }
     });

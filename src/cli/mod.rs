@@ -32,6 +32,7 @@ mod files;
 mod gc;
 mod hints;
 mod host;
+mod images;
 mod interrupt;
 mod key;
 mod keyfile;

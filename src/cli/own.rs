@@ -118,6 +118,11 @@ fn quoted(path: &Path) -> String {
     if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
+/// Says anew where the repository of a recorded task lies: where that of the instance given does.
+pub(crate) fn found(instance: &Instance, given: Instance) -> Instance {
+    Instance { repository: given.repository, mirror: given.mirror, ..instance.clone() }
+}
+
 /// Says anew where the repository of a recorded task lies, since a record knows no path; its folders must be the same.
 pub(crate) fn locate(instance: &Instance, repo: Option<&Path>, ui: &Ui) -> Result<Instance, Failure> {
     let mut located = instance.clone();

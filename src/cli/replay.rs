@@ -109,7 +109,7 @@ pub(crate) fn replay(args: &ReplayArgs, global: &Global, ui: &mut Ui) -> Result<
     }
     let outcome = if !again.is_empty() {
         let instance = match &args.instance {
-            Some(reference) => super::solve::load_instance(reference)?,
+            Some(reference) => super::own::found(&header.instance, super::solve::load_instance(reference)?),
             None => super::own::locate(&header.instance, args.workbench.repo.as_deref(), ui)?,
         };
         let folder = scratch(&global.store, row.id);

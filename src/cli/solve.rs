@@ -94,6 +94,7 @@ fn begin(args: &SolveArgs, global: &Global, ui: &mut Ui) -> Result<Exit, Failure
         None => load_instance(args.instance.as_deref().unwrap_or_default())?,
     };
     let name = args.models.name()?;
+    let instance = args.workbench.images.pin(&instance, ui)?;
     let options = args.course.options(args.arm, args.attempts, args.seed, &name)?;
     let run = Host::new_run_id()?;
     let label = args.name.clone().unwrap_or_else(|| instance.id.clone());
@@ -120,7 +121,7 @@ fn resume(args: &SolveArgs, text: &str, global: &Global, ui: &mut Ui) -> Result<
     drop(store);
     // The recorded instance knows no path of any machine; where the code lies has to be said again.
     let instance = match &args.instance {
-        Some(reference) => load_instance(reference)?,
+        Some(reference) => args.workbench.images.pin_like(&load_instance(reference)?, &header.instance, ui)?,
         None => super::own::locate(&header.instance, args.workbench.repo.as_deref(), ui)?,
     };
     if instance.to_bytes() != header.instance.to_bytes() {

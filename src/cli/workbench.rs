@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::gate::environment::{Environments, Recipe};
-use crate::gate::{Level, Place, Sandbox};
+use crate::gate::{Ground, Level, Place, Sandbox};
 use crate::instance::{Hidden, Instance, Repository};
 use crate::model::Model;
-use crate::solve::{Live, Rankings};
+use crate::solve::{Live, Rankings, setup};
 use crate::workspace::{Git, Origin, Repos, WorkspaceError, Worktree};
 
 use super::hints::PLACE;
+use super::images::ImageArgs;
 use super::toolchains::toolchains;
 use super::{Failure, FailureKind, Host, Ui};
 
@@ -30,6 +31,8 @@ pub(crate) struct WorkbenchArgs {
     /// How tests are kept from the rest of the machine; `none` must be asked for.
     #[arg(long, value_enum, default_value_t = SandboxChoice::Auto, env = "RUNPROOF_SANDBOX")]
     pub(crate) sandbox: SandboxChoice,
+    #[command(flatten)]
+    pub(crate) images: ImageArgs,
 }
 
 /// The levels of isolation that can be asked for.
@@ -46,8 +49,7 @@ pub(crate) enum SandboxChoice {
 pub(crate) struct Workbench {
     folder: PathBuf,
     worktree: Worktree,
-    sandbox: Sandbox,
-    environment: Option<PathBuf>,
+    ground: Ground,
     rankings: Rankings,
 }
 
@@ -55,7 +57,8 @@ impl Workbench {
     /// Lays out the base of `instance` below `folder`, which must not exist yet.
     pub(crate) fn set_up(instance: &Instance, args: &WorkbenchArgs, folder: &Path, ui: &Ui) -> Result<Self, Failure> {
         let git = Git::find(&Host::search_path())?;
-        let origin = origin(instance, args, &git)?;
+        let origin = origin(instance, &args.repos, &git)?;
+        let container = args.images.container(instance, ui)?;
         let environment = environment(instance, args)?;
         let folder = Host::working_folder()?.join(folder);
         // A run that was cut off leaves its worktree behind; whatever it holds, it is laid out anew.
@@ -64,15 +67,11 @@ impl Workbench {
         }
         std::fs::create_dir_all(&folder).map_err(|error| cannot(&folder, &error))?;
         ignore(&folder);
-        let level = match args.sandbox {
-            SandboxChoice::Auto => None,
-            SandboxChoice::None => Some(Level::None),
+        let ground = match container {
+            Some(container) => Ground::Container(container),
+            None => Ground::Sandbox(sandbox(instance, args, &folder)?, environment),
         };
-        let scratch = folder.join("scratch");
-        std::fs::create_dir(&scratch).map_err(|error| cannot(&scratch, &error))?;
-        let sandbox = Sandbox::open(level, &Host::program()?, &scratch, &Host::search_path())?;
-        let sandbox = show(sandbox, instance);
-        if sandbox.level() == Level::None {
+        if ground.level() == Level::None {
             ui.warn("tests run without a sandbox: they can read and write what you can");
         }
         let spinner = ui.spinner();
@@ -84,12 +83,12 @@ impl Workbench {
             std::fs::remove_dir_all(&folder).ok();
             return Err(failure);
         }
-        Ok(Self { folder, worktree, sandbox, environment, rankings: Rankings::new() })
+        Ok(Self { folder, worktree, ground, rankings: Rankings::new() })
     }
 
     /// Lends everything to a run; several may follow each other.
     pub(crate) fn live<'a>(&'a mut self, models: Vec<Box<dyn Model + 'a>>) -> Live<'a> {
-        Live::new(&mut self.worktree, &self.sandbox, self.environment.as_deref(), models, &mut self.rankings)
+        Live::new(&mut self.worktree, &self.ground, models, &mut self.rankings)
     }
 
     /// Removes the worktree.
@@ -130,6 +129,17 @@ fn cannot(path: &Path, error: &std::io::Error) -> Failure {
     Failure::new(FailureKind::Environment, format!("cannot prepare {}: {error}", path.display())).hint(PLACE)
 }
 
+/// Opens the sandbox for tests that run with this machine's programs; `folder` is where it may write.
+fn sandbox(instance: &Instance, args: &WorkbenchArgs, folder: &Path) -> Result<Sandbox, Failure> {
+    let level = match args.sandbox {
+        SandboxChoice::Auto => None,
+        SandboxChoice::None => Some(Level::None),
+    };
+    let scratch = folder.join("scratch");
+    std::fs::create_dir(&scratch).map_err(|error| cannot(&scratch, &error))?;
+    Ok(show(Sandbox::open(level, &Host::program()?, &scratch, &Host::search_path())?, instance))
+}
+
 /// Shows what lies beside the tree: the tools' own stores, and the folders that the instance names.
 fn show(sandbox: Sandbox, instance: &Instance) -> Sandbox {
     let tools = toolchains().into_iter().map(|(folder, place)| (folder, Place::Home(place)));
@@ -141,7 +151,7 @@ fn show(sandbox: Sandbox, instance: &Instance) -> Sandbox {
 }
 
 /// Finds where the code of an instance comes from.
-fn origin(instance: &Instance, args: &WorkbenchArgs, git: &Git) -> Result<Origin, Failure> {
+pub(crate) fn origin(instance: &Instance, repos: &[String], git: &Git) -> Result<Origin, Failure> {
     match &instance.repository {
         // Where it lies is not recorded.
         Repository::Path(path) | Repository::Bundle(path) | Repository::Folder(path) if path.as_os_str().is_empty() => {
@@ -149,7 +159,7 @@ fn origin(instance: &Instance, args: &WorkbenchArgs, git: &Git) -> Result<Origin
             Err(failure.hint("name the task folder, or FILE.jsonl#ID, with --instance"))
         }
         Repository::Named(name) => {
-            let repos = Repos::from_arguments(&args.repos);
+            let repos = Repos::from_arguments(repos);
             Ok(Origin::Clone(repos.find(git, name, instance.mirror.as_deref())?))
         }
         Repository::Path(path) => Ok(Origin::Clone(path.clone())),
@@ -160,10 +170,13 @@ fn origin(instance: &Instance, args: &WorkbenchArgs, git: &Git) -> Result<Origin
 
 /// Finds the prepared environment that an instance names.
 fn environment(instance: &Instance, args: &WorkbenchArgs) -> Result<Option<PathBuf>, Failure> {
-    let Some(python) = &instance.env_python else { return Ok(None) };
-    let recipe = Recipe::new(python, &instance.env_packages)?;
+    let name = match (&instance.env_python, setup(instance)) {
+        (Some(python), _) => Recipe::new(python, &instance.env_packages)?.name(),
+        (None, Some(setup)) => setup.name().to_owned(),
+        (None, None) => return Ok(None),
+    };
     let folder = Host::working_folder()?.join(&args.environments);
-    if let Some(found) = Environments::new(&folder).find(&recipe.name()) {
+    if let Some(found) = Environments::new(&folder).find(&name) {
         return Ok(Some(found));
     }
     let name = instance.env.as_deref().unwrap_or(&instance.id);

@@ -38,6 +38,33 @@ pub enum GateError {
         /// Where it should be.
         path: PathBuf,
     },
+    /// No program of a container engine.
+    #[error("there is no container engine here ({0})")]
+    EngineMissing(String),
+    /// Something that no image can be called.
+    #[error("{0:?} is not the name of an image")]
+    ImageName(String),
+    /// An image that is not here.
+    #[error("the image {0} is not here")]
+    ImageMissing(String),
+    /// An image whose content is another than the one asked for.
+    #[error("the image {name} has the content {found}, not {wanted}")]
+    ImageOther {
+        /// What it is called.
+        name: String,
+        /// The content here.
+        found: String,
+        /// The content asked for.
+        wanted: String,
+    },
+    /// A container engine that did not do what it was asked to, with the end of what it said.
+    #[error("the container engine failed to {what}: {said}")]
+    Engine {
+        /// The step, as a verb phrase.
+        what: String,
+        /// Its words.
+        said: String,
+    },
     /// A Python version or package list that no environment can be made of.
     #[error("the environment is not well described: {0}")]
     Recipe(String),

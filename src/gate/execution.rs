@@ -17,6 +17,9 @@ pub enum Level {
     /// Own user, mount, process and network namespaces.
     #[serde(rename = "namespaces")]
     Namespaces,
+    /// A container of an engine: its own file system, processes and no network, by the engine's means.
+    #[serde(rename = "container")]
+    Container,
     /// File and TCP rules only: the host's paths are visible, what a test leaves running is hunted down.
     #[serde(rename = "landlock")]
     Landlock,
@@ -27,13 +30,17 @@ pub enum Level {
 
 impl Level {
     /// All levels, strongest first.
-    pub const ALL: [Self; 4] = [Self::NamespacesAndLandlock, Self::Namespaces, Self::Landlock, Self::None];
+    pub const ALL: [Self; 5] =
+        [Self::NamespacesAndLandlock, Self::Namespaces, Self::Container, Self::Landlock, Self::None];
+    /// What a sandbox of ours tries by itself, strongest first. A container comes with an image.
+    pub(super) const TRIED: [Self; 3] = [Self::NamespacesAndLandlock, Self::Namespaces, Self::Landlock];
 
     /// Returns the name used in records and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::NamespacesAndLandlock => "namespaces+landlock",
             Self::Namespaces => "namespaces",
+            Self::Container => "container",
             Self::Landlock => "landlock",
             Self::None => "none",
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::GateError;
+use crate::canon::tree::is_safe_path;
 use crate::canon::{Blake3, json};
 
 /// One run of a test command. Equal requests have equal bytes, whatever machine or folder they are made in.
@@ -38,6 +39,39 @@ impl TestRequest {
     /// Returns the canonical JSON bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         json::to_bytes(self).expect("a request holds strings and integers below 2^53")
+    }
+
+    /// Returns the variables that the command gets wherever it runs, for a worktree at `tree`.
+    ///
+    /// # Errors
+    /// A variable, a generated file's path or a command that cannot be one.
+    pub(super) fn variables(&self, tree: &str) -> Result<BTreeMap<String, String>, GateError> {
+        if let Some(path) = self.generated.keys().find(|path| !is_safe_path(path)) {
+            return Err(GateError::Setup(format!("{path:?} is not a plain path inside the worktree")));
+        }
+        if self.command.contains('\0') {
+            return Err(GateError::Setup("the test command holds a NUL byte".to_owned()));
+        }
+        let usual = [
+            ("LC_ALL", "C.UTF-8"),
+            ("LANG", "C.UTF-8"),
+            ("TZ", "UTC"),
+            ("PYTHONHASHSEED", "0"),
+            ("PYTHONDONTWRITEBYTECODE", "1"),
+            // Without a network the tools of packages had better say at once what they lack.
+            ("CARGO_NET_OFFLINE", "true"),
+            ("GOPROXY", "off"),
+            ("GOTOOLCHAIN", "local"),
+        ];
+        let mut variables: BTreeMap<String, String> =
+            usual.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        for (name, value) in &self.env {
+            if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+                return Err(GateError::Setup(format!("{name:?} cannot be a variable of the environment")));
+            }
+            variables.insert(name.clone(), value.replace("{worktree}", tree));
+        }
+        Ok(variables)
     }
 
     /// Reads canonical JSON bytes.

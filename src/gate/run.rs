@@ -100,34 +100,10 @@ fn plan(
     }
     let home = place(&folder.join("home"), HOME)?;
     let temp = place(&folder.join("tmp"), TEMP)?;
-    for (name, value) in [
-        ("HOME", home.as_str()),
-        ("TMPDIR", &temp),
-        ("PATH", &path),
-        ("LC_ALL", "C.UTF-8"),
-        ("LANG", "C.UTF-8"),
-        ("TZ", "UTC"),
-        ("PYTHONHASHSEED", "0"),
-        ("PYTHONDONTWRITEBYTECODE", "1"),
-        // Without a network the tools of packages had better say at once what they lack.
-        ("CARGO_NET_OFFLINE", "true"),
-        ("GOPROXY", "off"),
-        ("GOTOOLCHAIN", "local"),
-    ] {
+    for (name, value) in [("HOME", home.as_str()), ("TMPDIR", &temp), ("PATH", &path)] {
         env.insert(name.to_owned(), value.to_owned());
     }
-    for (name, value) in &request.env {
-        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-            return Err(GateError::Setup(format!("{name:?} cannot be a variable of the environment")));
-        }
-        env.insert(name.clone(), value.replace("{worktree}", &tree));
-    }
-    if let Some(path) = request.generated.keys().find(|path| !is_safe_path(path)) {
-        return Err(GateError::Setup(format!("{path:?} is not a plain path inside the worktree")));
-    }
-    if request.command.contains('\0') {
-        return Err(GateError::Setup("the test command holds a NUL byte".to_owned()));
-    }
+    env.extend(request.variables(&tree)?);
     let is_there = |wanted: &String| {
         sandbox.shown.iter().any(|(_, place)| matches!(place, Place::Worktree(path) if path == wanted))
     };

@@ -64,9 +64,13 @@ impl Sandbox {
         let mut refused = Vec::new();
         let levels = match &wanted {
             Some(level) => std::slice::from_ref(level),
-            None => &Level::ALL[..3],
+            None => &Level::TRIED,
         };
         for level in levels {
+            if *level == Level::Container {
+                refused.push((*level, "it comes with the image that an instance names".to_owned()));
+                continue;
+            }
             sandbox.level = *level;
             match sandbox.probe() {
                 Ok(()) => return Ok(sandbox),

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::error::{InstanceError, Place};
-use super::row::{COMMIT, PYTHON, is_commit, is_id, is_python};
+use super::row::{COMMIT, IMAGE_ID, PYTHON, is_commit, is_id, is_image_id, is_python};
 use super::types::{Hidden, Instance, Repository};
 use crate::canon::tree::is_safe_path;
 
@@ -45,6 +45,9 @@ struct Settings {
     env_python: Option<String>,
     #[serde(default)]
     env_packages: Vec<String>,
+    env_setup: Option<String>,
+    image: Option<String>,
+    image_id: Option<String>,
     #[serde(default)]
     version: String,
     timeout_seconds: Option<u32>,
@@ -84,6 +87,9 @@ pub(super) fn load(folder: &Path) -> Result<Instance, InstanceError> {
     }
     if let Some(version) = settings.env_python.as_deref().filter(|version| !is_python(version)) {
         return Err(wrong("env_python", PYTHON, &format!("{version:?}")));
+    }
+    if let Some(id) = settings.image_id.as_deref().filter(|id| !is_image_id(id)) {
+        return Err(wrong("image_id", IMAGE_ID, &format!("{id:?}")));
     }
     if settings.timeout_seconds.is_some_and(|seconds| !(1..=86400).contains(&seconds)) {
         return Err(wrong("timeout_seconds", "a whole number of seconds from 1 to 86400", "another number"));
@@ -125,7 +131,9 @@ pub(super) fn load(folder: &Path) -> Result<Instance, InstanceError> {
         version: settings.version,
         timeout_seconds: settings.timeout_seconds,
         network_loopback: settings.network_loopback,
-        image: None,
+        env_setup: settings.env_setup,
+        image: settings.image,
+        image_id: settings.image_id,
         eval_script: None,
         eval_type: None,
     })

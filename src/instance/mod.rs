@@ -3,6 +3,7 @@
 //! [`load`] finds one, [`load_all`] all of a file or folder; [`Instance::to_bytes`] is what a run records. Nothing here
 //! touches a repository: fetching, checking out and testing belong to `workspace` and `gate`.
 
+mod commands;
 mod error;
 mod folder;
 mod load;

@@ -61,7 +61,9 @@ pub fn own(task: OwnTask) -> Result<Instance, InstanceError> {
         version: String::new(),
         timeout_seconds: None,
         network_loopback: false,
+        env_setup: None,
         image: None,
+        image_id: None,
         eval_script: None,
         eval_type: None,
     })

@@ -38,7 +38,11 @@ struct Record {
     version: String,
     timeout_seconds: Option<u32>,
     network_loopback: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    env_setup: Option<String>,
     image: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    image_id: Option<String>,
     eval_script: Option<String>,
     eval_type: Option<String>,
 }
@@ -105,7 +109,9 @@ impl Instance {
             version: i.version,
             timeout_seconds: i.timeout_seconds,
             network_loopback: i.network_loopback,
+            env_setup: i.env_setup,
             image: i.image,
+            image_id: i.image_id,
             eval_script: i.eval_script,
             eval_type: i.eval_type,
         };
@@ -154,7 +160,9 @@ impl Instance {
             version: r.version,
             timeout_seconds: r.timeout_seconds,
             network_loopback: r.network_loopback,
+            env_setup: r.env_setup,
             image: r.image,
+            image_id: r.image_id,
             eval_script: r.eval_script,
             eval_type: r.eval_type,
         })
@@ -220,7 +228,9 @@ mod tests {
             version: String::new(),
             timeout_seconds: Some(60),
             network_loopback: false,
+            env_setup: None,
             image: None,
+            image_id: None,
             eval_script: None,
             eval_type: None,
         }

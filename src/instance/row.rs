@@ -44,6 +44,8 @@ pub(super) fn parse(file: &Path, number: usize, line: &[u8]) -> Result<Instance,
     }
     let env_python = row.text("env_python")?;
     env_python.iter().try_for_each(|version| row.check("env_python", PYTHON, version, is_python))?;
+    let image_id = row.text("image_id")?;
+    image_id.iter().try_for_each(|id| row.check("image_id", IMAGE_ID, id, is_image_id))?;
     Ok(Instance {
         id,
         repository: Repository::Named(repository),
@@ -66,7 +68,9 @@ pub(super) fn parse(file: &Path, number: usize, line: &[u8]) -> Result<Instance,
         version: row.text("version")?.unwrap_or_default(),
         timeout_seconds: row.seconds("timeout_seconds")?,
         network_loopback: row.flag("network_loopback")?,
+        env_setup: row.text("env_setup")?,
         image: row.text("image")?,
+        image_id,
         eval_script: row.text("eval_script")?,
         eval_type: row.text("eval_type")?,
     })
@@ -74,6 +78,7 @@ pub(super) fn parse(file: &Path, number: usize, line: &[u8]) -> Result<Instance,
 
 pub(super) const COMMIT: &str = "a commit id of 7 to 64 hexadecimal digits";
 pub(super) const PYTHON: &str = "a version of Python such as \"3.11\"";
+pub(super) const IMAGE_ID: &str = "a digest of the form sha256: and 64 hexadecimal digits";
 const COMMAND: &str = "a shell command without NUL bytes";
 const DIFF: &str = "a unified diff, with lines `--- a/…` and `+++ b/…`";
 
@@ -95,6 +100,11 @@ pub(super) fn is_commit(id: &str) -> bool {
 pub(super) fn is_python(version: &str) -> bool {
     let parts: Vec<&str> = version.split('.').collect();
     (2..=3).contains(&parts.len()) && parts.iter().all(|p| p.len() <= 3 && p.parse::<u16>().is_ok())
+}
+
+pub(super) fn is_image_id(id: &str) -> bool {
+    let digits = id.strip_prefix("sha256:").unwrap_or_default();
+    digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 fn is_diff(text: &str) -> bool {
@@ -325,6 +335,7 @@ mod tests {
             ("test_command", json!("pytest\0"), "field `test_command` must be a shell command"),
             ("timeout_seconds", json!(1.5), "a whole number of seconds"),
             ("env_python", json!("three"), "a version of Python"),
+            ("image_id", json!("sha256:12"), "a digest of the form sha256:"),
             ("problem_statement", json!(""), "found an empty text"),
         ] {
             let mut bad = row();

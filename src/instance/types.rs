@@ -75,8 +75,12 @@ pub struct Instance {
     pub timeout_seconds: Option<u32>,
     /// Says whether the tests need a loopback network interface.
     pub network_loopback: bool,
-    /// Container image of newer data sets.
+    /// Shell command of the user's own that fills the environment's folder, run by `prepare` in the base tree.
+    pub env_setup: Option<String>,
+    /// Container image that the tests run in, as it is written.
     pub image: Option<String>,
+    /// Content of that image, `sha256:` and 64 digits, from when it is looked up or where the row gives it.
+    pub image_id: Option<String>,
     /// Shell script of newer data sets that applies the hidden tests and runs them.
     pub eval_script: Option<String>,
     /// How newer data sets judge: `pass_and_fail` or `fail_only`.
@@ -98,6 +102,30 @@ impl Instance {
         paths.sort();
         paths.dedup();
         paths
+    }
+
+    /// Names what the row leaves out for running its tests somewhere that has the project's programs: the commands of
+    /// published rows, which follow from repository, version and test patch, or stand in the row's script.
+    #[must_use]
+    pub fn with_commands(mut self) -> Self {
+        if self.test_command.is_none()
+            && let Some(found) = super::commands::derive(&self)
+        {
+            // The command is what tells a parser otherwise; of this one nobody could.
+            self.log_parser = self.log_parser.or_else(|| found.log_parser.map(str::to_owned));
+            self.hidden_test_command = self.hidden_test_command.or(Some(found.hidden));
+            self.test_command = Some(found.visible);
+        }
+        self
+    }
+
+    /// Says that the tests run in the image `name` with the content `id`, and with nothing else of this machine.
+    #[must_use]
+    pub fn in_image(mut self, name: String, id: Option<String>) -> Self {
+        self.image = Some(name);
+        self.image_id = id;
+        self.included.clear();
+        self.with_commands()
     }
 
     /// Returns the command that grades the result: the hidden one, or the visible one.

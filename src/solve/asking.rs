@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::canon::Blake3;
-use crate::gate::environment::{Recipe, generated_files};
+use crate::gate::environment::{Recipe, Setup, generated_files};
 use crate::gate::{self, TestRequest};
 use crate::instance::{Hidden, Instance, Repository};
 use crate::model::{self, Provider, Request};
@@ -56,8 +56,10 @@ impl<'l> Solver<'_, 'l> {
 
     /// Names the environment by its content, as the folder of prepared ones does.
     fn environment_name(&self) -> Result<Option<String>, Interruption> {
-        let (Some(python), packages) = (&self.instance.env_python, &self.instance.env_packages) else {
-            return Ok(None);
+        let instance = self.instance;
+        let (Some(python), packages) = (&instance.env_python, &instance.env_packages) else {
+            let setup = setup(instance).map(|setup| setup.name().to_owned());
+            return Ok(setup.or_else(|| instance.image_id.as_deref().map(gate::Image::environment)));
         };
         Recipe::new(python, packages).map(|recipe| Some(recipe.name())).map_err(|error| invalid(&error))
     }
@@ -140,6 +142,18 @@ pub(super) fn ask_model<E>(
     let apply = |sent: &[u8], raw: &[u8]| model::normalise(request, sent, raw).map_err(|error| error.to_string());
     let normaliser = Normaliser { name: model::normaliser(request.model.provider), apply: &apply };
     perform(&Ask { kind: Kind::ModelCall, request: &request.to_bytes(), normaliser })
+}
+
+/// Returns what fills the environment of an instance that has a command of its own for it.
+pub fn setup(instance: &Instance) -> Option<Setup> {
+    let command = instance.env_setup.as_deref()?;
+    let base = instance.base_commit.as_deref().unwrap_or_default();
+    let repository = match repository_name(instance) {
+        // What has no name of its own is known by the instance's.
+        "" => &instance.id,
+        name => name,
+    };
+    Some(Setup::new(command, repository, base))
 }
 
 /// Returns `owner/name`, or nothing for a repository without a public name.

@@ -1,17 +1,16 @@
-//! The hands of a live run: worktree, sandbox, models. A replay has none.
+//! The hands of a live run: worktree, ground of the tests, models. A replay has none.
 //!
 //! Every act here stands on its own: it lays the worktree out anew before it tests or compares, and before it reads
 //! where anything but reading was done since. So an attempt never works on another one's debris, and an interrupted run
 //! goes on without knowing where the worktree was left.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::canon::{Blake3, FileMode, Tree, json as canonical};
 use crate::edit::Change;
-use crate::gate::{self, Sandbox, TestRequest};
+use crate::gate::{Ground, TestRequest};
 use crate::instance::Hidden;
 use crate::model::{Model, ModelError, Progress, Request};
 use crate::transcript::{ActFailure, Done, Retry};
@@ -22,9 +21,7 @@ pub struct Live<'a> {
     /// The worktree, laid out from the instance's base.
     pub worktree: &'a mut Worktree,
     /// Where tests run.
-    pub sandbox: &'a Sandbox,
-    /// The prepared environment that the instance names.
-    pub environment: Option<&'a Path>,
+    pub ground: &'a Ground,
     /// The model and, if there is one, its fallback.
     pub models: Vec<Box<dyn Model + 'a>>,
     /// Rankings made before over the same base, by the digest of what was asked: they follow from it alone.
@@ -43,12 +40,11 @@ impl<'a> Live<'a> {
     /// Puts together what a live run works with.
     pub fn new(
         worktree: &'a mut Worktree,
-        sandbox: &'a Sandbox,
-        environment: Option<&'a Path>,
+        ground: &'a Ground,
         models: Vec<Box<dyn Model + 'a>>,
         rankings: &'a mut Rankings,
     ) -> Self {
-        Self { worktree, sandbox, environment, models, rankings, untouched: None }
+        Self { worktree, ground, models, rankings, untouched: None }
     }
 
     /// Makes sure that the base lies there, for acts that only look at files of it.
@@ -139,8 +135,8 @@ impl<'a> Live<'a> {
             )));
         }
         self.lay_over(late)?;
-        let execution = gate::run(self.sandbox, &self.worktree.root(), self.environment, request)
-            .map_err(|error| ActFailure::fatal(error.to_string()))?;
+        let execution =
+            self.ground.run(&self.worktree.root(), request).map_err(|error| ActFailure::fatal(error.to_string()))?;
         workspace::ensure_room(&self.worktree.root()).map_err(environment)?;
         Ok(raw(execution.to_bytes()))
     }

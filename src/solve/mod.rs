@@ -27,6 +27,7 @@ mod validate;
 mod watch;
 
 pub use arm::Arm;
+pub use asking::setup;
 pub use attempt::{Attempt, AttemptEnd};
 pub use live::{Live, Rankings};
 pub use options::{Fallback, Options, OptionsError, SkillDigest};

@@ -120,6 +120,7 @@ fn campaign(args: &BenchArgs, global: &Global, ui: &mut Ui) -> Result<Exit, Fail
     // A key that is refused should be so before the work.
     let key = args.key.as_deref().map(|path| read_secret(path, None)).transpose()?;
     let profile = args.profile.as_deref().map(read_profile).transpose()?.unwrap_or_default();
+    let instances = plan::pin(args, instances, &global.store, ui)?;
     let plan = plan::plan(args, &instances, &profile)?;
     let folder = scratch(&global.store, plan.id());
     let _claim = Claim::take(&folder, &format!("the campaign {}", printable_line(&plan.name)))?;

@@ -120,7 +120,7 @@ impl Bench<'_> {
     ) -> Result<Ended, Failure> {
         // Somebody may be going on with it by itself.
         let _claim = Claim::take(&scratch(self.store, member.run), &format!("the run {}", member.run))?;
-        let instance = self.instances[member.instance.as_str()];
+        let instance = &self.args.workbench.images.pin(self.instances[member.instance.as_str()], self.ui)?;
         let options = self.options(member)?;
         let mut models = vec![self.open(&self.args.models.name()?, &self.args.models)?];
         if options.fallback.is_some() {

@@ -1,10 +1,10 @@
 //! A campaign's plan: made of the command line, recorded before the first run, read back by whoever takes a campaign.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::campaign::{KIND, Plan, PlanError};
-use crate::canon::RunId;
+use crate::canon::{Blake3, RunId};
 use crate::instance::Instance;
 use crate::prompt::skills_room;
 use crate::rung::Profile;
@@ -28,13 +28,46 @@ pub(super) fn plan(args: &BenchArgs, instances: &[Instance], profile: &Profile) 
     let room = arms.iter().map(|arm| skills_room(&arm.skill_texts, &arm.budget())).max().unwrap_or_default();
     let room = u32::try_from(room).unwrap_or(u32::MAX);
     arms.iter_mut().for_each(|arm| arm.skills_room = room);
-    let stem = || Some(args.instances.as_deref()?.file_stem()?.to_string_lossy().into_owned());
-    let name = args.name.clone().or_else(stem).unwrap_or_else(|| KIND.to_owned());
+    let name = name(args);
     let profile = profile.digest().map_err(|error| Failure::new(FailureKind::Malformed, error))?;
     Plan::new(name, instances, arms, args.seeds.clone(), profile).map_err(|error| {
         let hint = "name at least one instance, arm and seed, each once";
         Failure::new(FailureKind::Usage, error).hint(hint)
     })
+}
+
+fn name(args: &BenchArgs) -> String {
+    let stem = || Some(args.instances.as_deref()?.file_stem()?.to_string_lossy().into_owned());
+    args.name.clone().or_else(stem).unwrap_or_else(|| KIND.to_owned())
+}
+
+/// Returns the instances with the content of their images.
+///
+/// One whose image is not here stays as it is written, also when the campaign goes on after the image has come: its runs
+/// then record the content, and until then they are environment errors.
+pub(super) fn pin(args: &BenchArgs, instances: Vec<Instance>, path: &Path, ui: &Ui) -> Result<Vec<Instance>, Failure> {
+    let images = &args.workbench.images;
+    if !instances.iter().any(|instance| images.name(instance).is_some() || instance.env_setup.is_some()) {
+        return Ok(instances);
+    }
+    let mut begun = BTreeMap::new();
+    if args.resume && path.exists() {
+        let store = Store::open(path, Access::Read, Durability::Full)?;
+        let (rows, name) = (store.runs()?, name(args));
+        if let Some(row) = rows.iter().rfind(|row| row.kind == KIND && row.name == name && row.events > 0) {
+            begun = recorded(&store, row)?.0.instances;
+        }
+    }
+    let pinned = instances.into_iter().map(|instance| {
+        if begun.get(&instance.id) == Some(&Blake3::of(&instance.to_bytes())) {
+            return instance;
+        }
+        images.pin(&instance, ui).unwrap_or_else(|failure| {
+            ui.warn(format_args!("{}: {}", instance.id, printable_line(&failure.message)));
+            instance
+        })
+    });
+    Ok(pinned.collect())
 }
 
 /// Records the plan, or makes sure that the recorded one is the same.

@@ -117,6 +117,8 @@ fn line(found: &Found) -> String {
 
 /// Checks one instance, unless it is known to be valid. Only a store that cannot be written is an error.
 fn check(args: &ValidateArgs, instance: &Instance, path: &Path, folder: &Path, ui: &Ui) -> Result<Found, Failure> {
+    let pinned = args.workbench.images.pin(instance, ui);
+    let instance = pinned.as_ref().unwrap_or(instance);
     let mut store = Store::open(path, Access::Create, Durability::Full)?;
     let was = validated(&store, &Blake3::of(&instance.to_bytes()))?;
     let repository = match &instance.repository {

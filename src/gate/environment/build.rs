@@ -21,6 +21,8 @@ pub enum Step {
     Creating,
     /// Installing this many packages.
     Installing(usize),
+    /// Running the command that fills it.
+    Running,
 }
 
 /// A folder of environments.
@@ -39,7 +41,8 @@ impl Environments {
     pub fn find(&self, name: &str) -> Option<PathBuf> {
         let is_plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
         let path = self.folder.join(name);
-        (is_plain && path.join(MARK).is_file() && path.join("bin/python").exists()).then_some(path)
+        let programs = path.join(if name.starts_with("setup-") { "bin" } else { "bin/python" });
+        (is_plain && path.join(MARK).is_file() && programs.exists()).then_some(path)
     }
 
     /// Returns the environment for `recipe`, built now if it is not there. The only step that needs a network.
@@ -56,12 +59,28 @@ impl Environments {
         if let Some(found) = self.find(&name) {
             return Ok(found);
         }
-        let at = |path: &Path, source| GateError::Io { path: path.to_owned(), source };
         let (python, version) = tools.interpreter(recipe.python())?;
         progress(Step::Interpreter(version.clone()));
+        self.build(&name, progress, |new, lock, progress| {
+            fill(new, &python, recipe, tools, lock, progress)?;
+            finish(new, recipe, &version).map_err(|source| GateError::Io { path: new.to_owned(), source })
+        })
+    }
+
+    /// Has `fill` make a folder beside its place, once, whoever else wants it, and renames it when it is whole.
+    pub(super) fn build(
+        &self,
+        name: &str,
+        progress: &mut dyn FnMut(Step),
+        fill: impl FnOnce(&Path, &fs::File, &mut dyn FnMut(Step)) -> Result<(), GateError>,
+    ) -> Result<PathBuf, GateError> {
+        if let Some(found) = self.find(name) {
+            return Ok(found);
+        }
+        let at = |path: &Path, source| GateError::Io { path: path.to_owned(), source };
         fs::create_dir_all(&self.folder).map_err(|source| at(&self.folder, source))?;
         let folder = self.folder.canonicalize().map_err(|source| at(&self.folder, source))?;
-        let place = folder.join(&name);
+        let place = folder.join(name);
         let new = folder.join(format!(".new-{name}"));
         // One builder at a time. Installers get the lock as their standard input, so that it outlives a builder that is
         // killed by as long as they go on writing.
@@ -74,13 +93,11 @@ impl Environments {
             Ok(file)
         });
         let held = held.map_err(|source| at(&lock, source))?;
-        if let Some(found) = self.find(&name) {
+        if let Some(found) = self.find(name) {
             return Ok(found);
         }
         remove(&new).map_err(|source| at(&new, source))?;
-        let built = fill(&new, &python, recipe, tools, &held, progress)
-            .and_then(|()| finish(&new, recipe, &version).map_err(|source| at(&new, source)));
-        if let Err(error) = built {
+        if let Err(error) = fill(&new, &held, progress) {
             remove(&new).ok();
             return Err(error);
         }
@@ -91,7 +108,7 @@ impl Environments {
     }
 }
 
-fn remove(path: &Path) -> io::Result<()> {
+pub(super) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         done => done,
@@ -147,6 +164,25 @@ fn fill(
 
 /// Takes the folder's present path out of its programs, and marks it as whole.
 fn finish(new: &Path, recipe: &Recipe, version: &str) -> io::Result<()> {
+    relocate_all(new)?;
+    let configured = new.join("pyvenv.cfg");
+    let kept: String = fs::read_to_string(&configured)?
+        .lines()
+        .filter(|line| !line.starts_with("command") && !line.starts_with("executable"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    fs::write(&configured, kept)?;
+    let made_of = serde_json::json!({ "packages": recipe.packages(), "python": version });
+    mark(new, &made_of)
+}
+
+/// Says that an environment is whole, and what it was made of.
+pub(super) fn mark(new: &Path, made_of: &serde_json::Value) -> io::Result<()> {
+    fs::write(new.join(MARK), format!("{made_of}\n"))
+}
+
+/// Takes the folder's present path out of its programs; those that only say where it lies are removed.
+pub(super) fn relocate_all(new: &Path) -> io::Result<()> {
     for entry in fs::read_dir(new.join("bin"))? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -156,15 +192,7 @@ fn finish(new: &Path, recipe: &Recipe, version: &str) -> io::Result<()> {
             relocate(&path, new)?;
         }
     }
-    let configured = new.join("pyvenv.cfg");
-    let kept: String = fs::read_to_string(&configured)?
-        .lines()
-        .filter(|line| !line.starts_with("command") && !line.starts_with("executable"))
-        .map(|line| format!("{line}\n"))
-        .collect();
-    fs::write(&configured, kept)?;
-    let made_of = serde_json::json!({ "packages": recipe.packages(), "python": version });
-    fs::write(new.join(MARK), format!("{made_of}\n"))
+    Ok(())
 }
 
 /// Lets a script find its interpreter on the search path, where the environment's folder comes first.
@@ -175,9 +203,11 @@ fn relocate(script: &Path, environment: &Path) -> io::Result<()> {
     }
     let Ok(text) = fs::read_to_string(script) else { return Ok(()) };
     let Some((first, rest)) = text.split_once('\n') else { return Ok(()) };
-    if first.contains(&*environment.to_string_lossy()) {
+    if let Some((_, program)) = first.split_once(&*environment.to_string_lossy()) {
         let permissions = fs::metadata(script)?.permissions();
-        fs::write(script, format!("#!/usr/bin/env python\n{rest}"))?;
+        let program = program.split_whitespace().next().unwrap_or_default();
+        let program = program.rsplit('/').next().unwrap_or_default();
+        fs::write(script, format!("#!/usr/bin/env {program}\n{rest}"))?;
         fs::set_permissions(script, permissions)?;
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Finding a Python of a given version, and running the programs that build environments.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -63,8 +63,12 @@ impl Tools {
 
     /// Runs a program to its end on `input` and returns its standard output, or the end of what it said.
     pub(super) fn run(&self, program: &Path, arguments: &[&str], input: Stdio) -> Result<String, String> {
-        let output = Command::new(program)
-            .args(arguments)
+        self.finish(Command::new(program).args(arguments).current_dir("/"), &[], input)
+    }
+
+    /// Runs a command to its end on `input`, with these tools' variables and `own` ones, as [`Self::run`] does.
+    pub(super) fn finish(&self, command: &mut Command, own: &[(&str, &OsStr)], input: Stdio) -> Result<String, String> {
+        let output = command
             .env_clear()
             .envs(&self.env)
             .env("PATH", &self.path)
@@ -72,10 +76,10 @@ impl Tools {
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
             .env("PIP_NO_INPUT", "1")
-            .current_dir("/")
+            .envs(own.iter().copied())
             .stdin(input)
             .output()
-            .map_err(|error| format!("{}: {error}", program.display()))?;
+            .map_err(|error| format!("{}: {error}", command.get_program().to_string_lossy()))?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }

@@ -15,7 +15,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 pub use plan::Limits;
-pub(super) use plan::{Mounts, Plan, Report, Shown};
+pub(super) use plan::{Mounts, PROCESS_SLACK, Plan, Report, Shown};
 pub use watch::raise_loopback;
 
 /// The hidden verb that starts a stage.

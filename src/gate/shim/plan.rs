@@ -99,7 +99,7 @@ pub(super) const SLACK: u64 = 64 << 20;
 
 /// Processes that the kernel's own bound lies above the limit, so that the watcher sees it passed. At that bound shells
 /// die of the processes that they do not get, and a bomb goes on below it: it must lie well above.
-pub(super) const PROCESS_SLACK: u64 = 1024;
+pub(in crate::gate) const PROCESS_SLACK: u64 = 1024;
 
 /// How the command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
