@@ -53,7 +53,8 @@ pub(super) fn parse_arm(text: &str) -> Result<Arm, String> {
     Arm::named(text).ok_or_else(|| {
         let names = Arm::NAMED.map(|arm| arm.to_string()).join(", ");
         format!(
-            "the arms are {names}, and direct-1, direct-2 or direct-6 with +window, +whole, +no-gate or +no-numbers"
+            "the arms are {names}, and direct-1, direct-2 or direct-6 with +window, +whole, +no-gate, +no-numbers or \
+             +two-step"
         )
     })
 }

@@ -152,6 +152,8 @@ codes! {
     NoEdit = "E-NOEDIT",
     /// The reply was JSON (45).
     Json = "N-JSON",
+    /// Of several places only the first was taken, since the new text of one is asked for.
+    OnePlace = "N-ONEPLACE",
     /// The reply was given before (46).
     Repeat = "E-REPEAT",
     /// A one-shot diff was applied as `git apply` does.

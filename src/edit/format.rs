@@ -19,10 +19,12 @@ pub enum Format {
     DirectUngated,
     /// Direct edits of files that are shown without numbers.
     DirectUnnumbered,
+    /// Direct edits in two questions: which lines, and then their new text.
+    TwoStep,
 }
 
 impl Format {
-    /// Reads a reply of this form; see [`propose`] and [`propose_patch`].
+    /// Reads a reply of this form, of two steps both as [`super::Region::edit`] joins them; see [`propose`] and [`propose_patch`].
     ///
     /// # Errors
     /// As those two.
@@ -33,7 +35,9 @@ impl Format {
         read: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
     ) -> Result<Proposal, Refusal> {
         match self {
-            Self::Direct | Self::DirectUngated | Self::DirectUnnumbered => propose(reply, context, read),
+            Self::Direct | Self::DirectUngated | Self::DirectUnnumbered | Self::TwoStep => {
+                propose(reply, context, read)
+            }
             Self::Patch => propose_patch(reply, context, read),
         }
     }
@@ -46,6 +50,11 @@ impl Format {
     /// Says whether edits are asked for, and no diff.
     pub fn is_direct(self) -> bool {
         self != Self::Patch
+    }
+
+    /// Returns how many calls of the model an attempt takes at most.
+    pub fn calls(self) -> u32 {
+        if self == Self::TwoStep { 2 } else { 1 }
     }
 
     /// Says whether this is what is asked for unless something else is said.

@@ -1,5 +1,6 @@
 //! The way from a reply to a proposal; each step is a line here and a file beside it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::body::{self, Body};
@@ -55,13 +56,7 @@ fn attempt(
     read: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
     notes: &mut Notes,
 ) -> Result<Proposal, Refusal> {
-    if reply.len() > context.limits.reply_bytes {
-        return Err(refuse(Code::Size, "the answer is too long: give only the lines that change", ""));
-    }
-    if reply.contains(&0) {
-        return Err(refuse(Code::Binary, "the answer holds NUL bytes: answer in plain text", ""));
-    }
-    let text = String::from_utf8_lossy(reply);
+    let text = text_in(reply, context)?;
     let blocks = blocks(&text, context, notes)?;
     few(blocks.len())?;
     let reasoning = blocks.iter().filter_map(|block| block.reasoning.as_deref()).collect::<Vec<_>>().join("\n");
@@ -111,6 +106,17 @@ fn attempt(
         }
     }
     changed.into_proposal(context, reasoning)
+}
+
+/// Returns the text of a reply that is short enough to be read.
+pub(super) fn text_in<'r>(reply: &'r [u8], context: &Context<'_>) -> Result<Cow<'r, str>, Refusal> {
+    if reply.len() > context.limits.reply_bytes {
+        return Err(refuse(Code::Size, "the answer is too long: give only the lines that change", ""));
+    }
+    if reply.contains(&0) {
+        return Err(refuse(Code::Binary, "the answer holds NUL bytes: answer in plain text", ""));
+    }
+    Ok(String::from_utf8_lossy(reply))
 }
 
 /// Finds the edits of a reply, in whichever shape they come.
@@ -266,7 +272,7 @@ fn merge(plans: &mut BTreeMap<String, Plan>, path: String, plan: Plan) -> Result
     }
 }
 
-fn bytes_of<'f>(
+pub(super) fn bytes_of<'f>(
     path: &str,
     context: &Context<'_>,
     read: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
@@ -283,6 +289,6 @@ fn bytes_of<'f>(
     Ok(&files[path])
 }
 
-fn text_of<'b>(bytes: &'b [u8], path: &str) -> Result<source::Source<'b>, Refusal> {
+pub(super) fn text_of<'b>(bytes: &'b [u8], path: &str) -> Result<source::Source<'b>, Refusal> {
     Source::new(bytes).ok_or_else(|| refuse(Code::Binary, format!("{path} is not text: repair a source file"), ""))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use crate::edit::Format;
+use crate::edit::{Format, Region};
 use crate::instance::Instance;
 use crate::model::{Message, Role};
 
@@ -11,7 +11,9 @@ use super::budget::{Budget, estimate};
 use super::feedback::{AttemptNote, feedback, head_and_tail};
 use super::listing::{Form, Listing, NUMBERING, listed, words};
 use super::skills::{Skill, fitting};
-use super::{ASK, ASK_PATCH, SYSTEM, SYSTEM_PATCH, SYSTEM_UNNUMBERED, small};
+use super::{
+    ASK, ASK_PATCH, ASK_PLACE, ASK_TEXT, SYSTEM, SYSTEM_PATCH, SYSTEM_PLACE, SYSTEM_TEXT, SYSTEM_UNNUMBERED, small,
+};
 
 /// Files that a prompt shows at most.
 const MOST_FILES: usize = 5;
@@ -126,6 +128,25 @@ pub fn build(input: &Input<'_>) -> Result<Prompt, PromptError> {
     if let Some(prompt) = small::is_wanted(input).then(|| small::build(input)).flatten() {
         return prompt;
     }
+    let templates = match input.format {
+        Format::Direct | Format::DirectUngated => (SYSTEM, ASK),
+        Format::DirectUnnumbered => (SYSTEM_UNNUMBERED, ASK),
+        Format::TwoStep => (SYSTEM_PLACE, ASK_PLACE),
+        Format::Patch => (SYSTEM_PATCH, ASK_PATCH),
+    };
+    assemble(input, None, templates)
+}
+
+/// Builds the second prompt of an attempt in two steps: the same, with the lines of the region, without numbers, in the
+/// files' place.
+///
+/// # Errors
+/// A region that the context has no room for.
+pub fn build_text(input: &Input<'_>, region: &Region) -> Result<Prompt, PromptError> {
+    assemble(input, Some(region), (SYSTEM_TEXT, ASK_TEXT))
+}
+
+fn assemble(input: &Input<'_>, region: Option<&Region>, (system, ask): (&str, &str)) -> Result<Prompt, PromptError> {
     let budget = &input.budget;
     let (skills_text, skills) = fitting(input.skills, budget.skills_bytes());
     let shares = budget.shares(skills_text.len());
@@ -135,7 +156,11 @@ pub fn build(input: &Input<'_>) -> Result<Prompt, PromptError> {
     let told = feedback(input.feedback, shares.feedback);
     let wanted = format!("{}\n{}\n{}", input.instance.problem_statement, input.failing, told);
     let (mut shown, mut constraint) = (Vec::new(), Vec::new());
-    for (path, listing, lines) in list(input, shares.files, &words(&wanted))? {
+    let listings = match region {
+        Some(region) => vec![alone(region, shares.files)?],
+        None => list(input, shares.files, &words(&wanted))?,
+    };
+    for (path, listing, lines) in listings {
         let _ = write!(text, "FILE: {path}\n```\n{listing}```\n\n");
         shown.push(path.clone());
         if !(input.protected)(&path) {
@@ -152,11 +177,6 @@ pub fn build(input: &Input<'_>) -> Result<Prompt, PromptError> {
     if !told.is_empty() {
         let _ = writeln!(text, "{told}");
     }
-    let (system, ask) = match input.format {
-        Format::Direct | Format::DirectUngated => (SYSTEM, ASK),
-        Format::DirectUnnumbered => (SYSTEM_UNNUMBERED, ASK),
-        Format::Patch => (SYSTEM_PATCH, ASK_PATCH),
-    };
     text.push_str(ask.trim_end());
     let system = format!("{}{skills_text}", system.trim_end());
     let estimate = estimate(system.len() + text.len());
@@ -167,6 +187,15 @@ pub fn build(input: &Input<'_>) -> Result<Prompt, PromptError> {
     let message = |role, content| Message { role, content };
     let messages = vec![message(Role::System, system), message(Role::User, text)];
     Ok(Prompt { messages, shown, constraint, told, skills, estimate })
+}
+
+/// Shows the lines of a region, whole or not at all.
+fn alone(region: &Region, bytes: usize) -> Result<(String, String, u32), PromptError> {
+    let listing: String = region.lines.iter().map(|line| format!("{line}\n")).collect();
+    if region.path.len() + AROUND_FILE + listing.len() > bytes {
+        return Err(PromptError::NoFile { bytes });
+    }
+    Ok((region.path.clone(), listing, u32::try_from(region.lines.len()).unwrap_or(u32::MAX)))
 }
 
 /// Numbers the files in order while they fit; the first is cut if it must be.

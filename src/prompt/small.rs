@@ -17,7 +17,7 @@ const MARGIN: usize = 12;
 
 /// Says whether this form is to be used.
 pub(super) fn is_wanted(input: &Input<'_>) -> bool {
-    input.budget.context_tokens <= MOST_CONTEXT && input.format.is_direct()
+    input.budget.context_tokens <= MOST_CONTEXT && input.format.is_direct() && input.format.calls() == 1
 }
 
 /// Builds the prompt; `None` if no function is there to look at.

@@ -118,6 +118,17 @@ impl Reader<'_> {
     fn prompt(&mut self, event: &StoredEvent, data: &Map<String, Value>) -> Result<(), ReportError> {
         // What failed and was tried again until it went well is no reason of anything.
         self.facts.reason.clear();
+        if data.contains_key("region") {
+            // The second question of an attempt in two steps: what was asked and said before is its beginning.
+            if let Some(attempt) = self.facts.attempts.last_mut() {
+                let said = std::mem::take(&mut attempt.texts.reply);
+                attempt.texts.prompt.push(("assistant".to_owned(), said));
+                for (name, first) in [("prompt", "place-prompt"), ("reply", "place-reply")] {
+                    attempt.digests.remove(name).map(|digest| attempt.digests.insert(first, digest));
+                }
+            }
+            return Ok(());
+        }
         let number = data.get("attempt").and_then(Value::as_u64).unwrap_or_default();
         let fallback = self.fallback_after.is_some_and(|after| number > after);
         let mut attempt = AttemptFacts {
@@ -139,10 +150,14 @@ impl Reader<'_> {
         let reply = self.json_of(event, "canonical")?;
         let request = self.with_texts.then(|| self.json_of(event, "request")).transpose()?;
         let Some(attempt) = self.facts.attempts.last_mut() else { return Ok(()) };
-        attempt.replied = true;
         attempt.times[0] += took;
-        attempt.prompt_tokens = reply.get("prompt_tokens").and_then(Value::as_u64);
-        attempt.reply_tokens = reply.get("completion_tokens").and_then(Value::as_u64);
+        let is_second = std::mem::replace(&mut attempt.replied, true);
+        let counted = |sum: Option<u64>, name| {
+            let tokens = reply.get(name).and_then(Value::as_u64)?;
+            if is_second { sum?.checked_add(tokens) } else { Some(tokens) }
+        };
+        attempt.prompt_tokens = counted(attempt.prompt_tokens, "prompt_tokens");
+        attempt.reply_tokens = counted(attempt.reply_tokens, "completion_tokens");
         attempt.stop = match reply.get("stop") {
             Some(Value::String(word)) => word.clone(),
             Some(Value::Object(other)) => text(other, "other"),
@@ -156,9 +171,9 @@ impl Reader<'_> {
         if let Some(request) = request {
             let messages = request.get("messages").and_then(Value::as_array);
             let messages = messages.into_iter().flatten().filter_map(Value::as_object);
-            attempt.texts.prompt = messages.map(|message| (text(message, "role"), text(message, "content"))).collect();
+            attempt.texts.prompt.extend(messages.map(|message| (text(message, "role"), text(message, "content"))));
             attempt.texts.reply = text(&reply, "text");
-            attempt.texts.reasoning = text(&reply, "reasoning");
+            attempt.texts.reasoning += &text(&reply, "reasoning");
         }
         Ok(())
     }

@@ -132,9 +132,9 @@ pub struct AttemptFacts {
     pub files: usize,
     /// Whether the prompt tells of the failure before.
     pub told: bool,
-    /// Tokens of the prompt, where the provider counts them.
+    /// Tokens of the prompts, where the provider counts them.
     pub prompt_tokens: Option<u64>,
-    /// Tokens of the reply.
+    /// Tokens of the replies.
     pub reply_tokens: Option<u64>,
     /// Why the model stopped.
     pub stop: String,

@@ -24,13 +24,20 @@ pub(super) struct Attempt<'e> {
     pub(super) prompt: &'e Entry,
     /// The model call.
     pub(super) call: &'e Entry,
+    /// Prompt and call of the second step, where the answer is asked for in two and the first reply named a place.
+    pub(super) second: Option<(&'e Entry, &'e Entry)>,
     /// What the reply was read as.
     pub(super) edit: &'e Entry,
     /// The test execution and the judgement over it, of an accepted answer.
     pub(super) tested: Option<(&'e Entry, &'e Entry)>,
 }
 
-impl Attempt<'_> {
+impl<'e> Attempt<'e> {
+    /// Returns the model calls, in order.
+    pub(super) fn calls(&self) -> impl Iterator<Item = &'e Entry> {
+        [Some(self.call), self.second.map(|(_, call)| call)].into_iter().flatten()
+    }
+
     /// Says whether the reply was read as edits.
     pub(super) fn is_accepted(&self) -> bool {
         self.edit.data.get("accepted") == Some(&Value::Bool(true))
@@ -140,8 +147,13 @@ impl<'e> Course<'e> {
                 break;
             };
             let call = events.must(Kind::ModelCall)?;
+            let second = match events.may(Kind::Prompt) {
+                Some(prompt) => Some((prompt, events.must(Kind::ModelCall)?)),
+                None => None,
+            };
             let edit = events.must(Kind::Edit)?;
-            if [prompt, edit].iter().any(|entry| entry.data.get("attempt").and_then(Value::as_u64) != Some(number)) {
+            let named = [prompt, edit].into_iter().chain(second.map(|(prompt, _)| prompt));
+            if named.into_iter().any(|entry| entry.data.get("attempt").and_then(Value::as_u64) != Some(number)) {
                 return Err(format!("event {} is not of attempt {number}", edit.position));
             }
             let is_accepted = edit.data.get("accepted") == Some(&Value::Bool(true));
@@ -149,7 +161,7 @@ impl<'e> Course<'e> {
                 true => Some((events.must(Kind::Test)?, events.must(Kind::Verdict)?)),
                 false => None,
             };
-            attempts.push(Attempt { number, pristine, prompt, call, edit, tested });
+            attempts.push(Attempt { number, pristine, prompt, call, second, edit, tested });
         }
         let grade = match events.may(Kind::Test) {
             Some(_) => Some(events.must(Kind::Verdict)?),
@@ -180,9 +192,8 @@ impl<'e> Course<'e> {
         })
     }
 
-    /// Returns what the model was asked in an attempt.
-    pub(super) fn request(&self, attempt: &Attempt<'_>) -> Result<Rc<Request>, NoRequest> {
-        let call = attempt.call;
+    /// Returns what the model was asked in a call.
+    pub(super) fn request(&self, call: &Entry) -> Result<Rc<Request>, NoRequest> {
         if let Some(request) = self.asked.borrow().requests.get(&call.position) {
             return Ok(Rc::clone(request));
         }

@@ -4,7 +4,7 @@ use crate::canon::Sha256;
 use crate::model::{Grade, Reply};
 use crate::transcript::Evidence;
 
-use super::course::{Course, NoRequest, digest_of};
+use super::course::{Attempt, Course, NoRequest, digest_of};
 use super::feedback;
 use super::ladder::{Rung, Verdict};
 use super::published::identity;
@@ -57,14 +57,13 @@ impl Facts {
         let seed = number.and_then(|seed| u32::try_from(seed).ok()).ok_or("its header names no seed")?;
         let instance = course.instance.data.get("id").and_then(|id| id.as_str()).ok_or("its instance has no id")?;
         let mut calls = Vec::new();
-        for attempt in &course.attempts {
-            let request = course.request(attempt).map_err(NoRequest::into_reason)?;
+        for call in course.attempts.iter().flat_map(Attempt::calls) {
+            let request = course.request(call).map_err(NoRequest::into_reason)?;
             if request.sampling.seed != seed {
-                return Err(format!("event {} has another seed than the run's header", attempt.call.position));
+                return Err(format!("event {} has another seed than the run's header", call.position));
             }
-            let reply =
-                Reply::from_bytes(&course.body(attempt.call, "canonical")?).map_err(|error| error.to_string())?;
-            let digest = |slot| digest_of(attempt.call, slot).ok_or("a call without bodies");
+            let reply = Reply::from_bytes(&course.body(call, "canonical")?).map_err(|error| error.to_string())?;
+            let digest = |slot| digest_of(call, slot).ok_or("a call without bodies");
             calls.push(Call { request: digest("request")?, reply: digest("canonical")?, grade: reply.grade });
         }
         let (resolved, replayed) = of_edge(edge);

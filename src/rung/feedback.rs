@@ -45,7 +45,7 @@ fn answers(course: &Course<'_>, before: &Attempt<'_>, retry: &Attempt<'_>) -> Re
     if first.trim().is_empty() || !told.contains(&first) {
         return Err("what the prompt tells is not the failure".into());
     }
-    let request = course.request(retry).map_err(NoRequest::into_reason)?;
+    let request = course.request(retry.call).map_err(NoRequest::into_reason)?;
     match request.messages.last() {
         Some(message) if message.content.contains(&told) => Ok(()),
         _ => Err("the model was not sent what the prompt tells".into()),

@@ -37,13 +37,14 @@ impl Arm {
     }
 
     /// Returns the arms that differ from an arm of direct edits in one thing that is left out or done otherwise.
-    pub const fn ablations(attempts: u32) -> [Self; 4] {
+    pub const fn ablations(attempts: u32) -> [Self; 5] {
         let direct = Self::direct(attempts);
         [
             Self { listing: Listing::Window, ..direct },
             Self { listing: Listing::Whole, ..direct },
             Self { format: Format::DirectUngated, ..direct },
             Self { format: Format::DirectUnnumbered, ..direct },
+            Self { format: Format::TwoStep, ..direct },
         ]
     }
 
@@ -65,6 +66,7 @@ impl fmt::Display for Arm {
             Format::Direct | Format::Patch => "",
             Format::DirectUngated => "+no-gate",
             Format::DirectUnnumbered => "+no-numbers",
+            Format::TwoStep => "+two-step",
         })?;
         f.write_str(match self.listing {
             Listing::Fitting => "",
@@ -86,7 +88,8 @@ mod tests {
         assert_eq!(names, ["patch", "direct-1", "direct-2", "direct-6", "direct-6+skills", "direct-6+fallback"]);
         assert!(Arm::NAMED.into_iter().all(|arm| Arm::named(&arm.to_string()) == Some(arm)));
         let names = Arm::ablations(2).map(|arm| arm.to_string());
-        assert_eq!(names, ["direct-2+window", "direct-2+whole", "direct-2+no-gate", "direct-2+no-numbers"]);
+        let wanted = ["window", "whole", "no-gate", "no-numbers", "two-step"].map(|word| format!("direct-2+{word}"));
+        assert_eq!(names, wanted);
         assert!(Arm::ablations(2).into_iter().all(|arm| Arm::named(&arm.to_string()) == Some(arm)));
         for name in ["direct-7", "patch+window", "direct-6+skills+window", "direct-1+window+whole", "direct-3+window"] {
             assert_eq!(Arm::named(name), None, "{name}");

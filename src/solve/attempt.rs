@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::canon::{Blake3, Tree, TreeEntry};
-use crate::edit::{self, Change, Code, Proposal, Refusal};
+use crate::edit::{self, Change, Code, Format, Proposal, Refusal};
 use crate::gate::{self, TestReport};
 use crate::instance::Hidden;
 use crate::model::{Constraint, ConstraintFile, Identity, Limits, Provider, Reply, Request, Sampling, Stop};
@@ -53,7 +53,7 @@ pub struct Attempt {
     pub broken: String,
     /// The diff against the base tree, empty when refused.
     pub patch: Vec<u8>,
-    /// Tokens of prompt and reply, as the provider counts them.
+    /// Tokens of all prompts and of all replies, as the provider counts them.
     pub tokens: [Option<u32>; 2],
     /// The files changed.
     pub(super) changes: Changes,
@@ -77,6 +77,18 @@ impl Attempt {
     }
 }
 
+/// What an attempt asks, and of whom.
+pub(super) struct Asked<'q> {
+    pub(super) number: u32,
+    /// Which of the models.
+    pub(super) which: usize,
+    pub(super) model: &'q Identity,
+    pub(super) base: &'q Tree,
+    pub(super) files: &'q [ShownFile],
+    /// The prompt that shows the files.
+    pub(super) prompt: &'q Prompt,
+}
+
 /// Returns the tree that `changes` make of `base`.
 pub(super) fn tree_after(base: &Tree, changes: &Changes) -> Tree {
     let mut tree = base.clone();
@@ -92,7 +104,7 @@ pub(super) fn tree_after(base: &Tree, changes: &Changes) -> Tree {
     tree
 }
 
-impl Solver<'_, '_> {
+impl<'a> Solver<'a, '_> {
     /// Makes one attempt from the verified base tree.
     pub(super) fn attempt(
         &mut self,
@@ -105,9 +117,18 @@ impl Solver<'_, '_> {
         let number = u32::try_from(earlier.len()).unwrap_or(u32::MAX) + 1;
         self.check_pristine(base, &format!("attempt {number}"))?;
         let which = self.model_for(number, models);
-        let prompt = self.prompt(baseline, files, earlier)?;
+        let notes: Vec<AttemptNote> = earlier.iter().map(Attempt::note).collect();
+        let hidden = self.hidden_paths.clone();
+        let protected = |path: &str| edit::is_protected(&hidden, path);
+        let input = self.input(baseline, files, &notes, &protected);
+        let prompt = prompt::build(&input).map_err(|error| invalid(&error))?;
         self.note_prompt(number, &prompt, earlier.last())?;
-        let reply = self.reply(number, which, &models[which], &prompt)?;
+        let asked = Asked { number, which, model: &models[which], base, files, prompt: &prompt };
+        let reply = self.reply(&asked, &prompt)?;
+        let (tokens, read) = match self.options.format {
+            Format::TwoStep => self.read_place(&asked, &input, reply)?,
+            _ => ([reply.prompt_tokens, reply.completion_tokens], self.read_edits(&asked, &reply)?),
+        };
         let mut attempt = Attempt {
             number,
             fallback: which > 0,
@@ -119,12 +140,11 @@ impl Solver<'_, '_> {
             failing: String::new(),
             broken: String::new(),
             patch: Vec::new(),
-            tokens: [reply.prompt_tokens, reply.completion_tokens],
+            tokens,
             changes: Changes::new(),
             failure: Blake3::of(b""),
             report: TestReport::default(),
         };
-        let read = self.read_edits(number, base, files, &prompt, &reply)?;
         match read {
             Ok(proposal) => self.judge(&mut attempt, base, baseline, proposal)?,
             Err(refusal) => self.refuse(&mut attempt, refusal)?,
@@ -138,20 +158,27 @@ impl Solver<'_, '_> {
         usize::from(fallback).min(models.len() - 1)
     }
 
-    fn prompt(&self, baseline: &Baseline, files: &[ShownFile], earlier: &[Attempt]) -> Result<Prompt, Interruption> {
-        let notes: Vec<AttemptNote> = earlier.iter().map(Attempt::note).collect();
-        let input = prompt::Input {
+    fn input<'i>(
+        &self,
+        baseline: &'i Baseline,
+        files: &'i [ShownFile],
+        feedback: &'i [AttemptNote],
+        protected: &'i dyn Fn(&str) -> bool,
+    ) -> prompt::Input<'i>
+    where
+        'a: 'i,
+    {
+        prompt::Input {
             instance: self.instance,
             files,
-            feedback: &notes,
+            feedback,
             failing: &baseline.failing,
-            protected: &|path| edit::is_protected(&self.hidden_paths, path),
+            protected,
             skills: &self.options.skill_texts,
             format: self.options.format,
             listing: self.options.listing,
             budget: self.budget(),
-        };
-        prompt::build(&input).map_err(|error| invalid(&error))
+        }
     }
 
     /// Writes down what the prompt shows and tells, and which failure it answers to.
@@ -168,11 +195,12 @@ impl Solver<'_, '_> {
         Ok(self.transcript.note(Kind::Prompt, &data, &parts)?)
     }
 
-    fn reply(&mut self, number: u32, which: usize, model: &Identity, prompt: &Prompt) -> Result<Reply, Interruption> {
+    pub(super) fn reply(&mut self, asked: &Asked<'_>, prompt: &Prompt) -> Result<Reply, Interruption> {
+        let Asked { number, which, model, .. } = *asked;
         self.began(Phase::Reply, number);
         let constrained = self.options.constrained && model.provider == Provider::Embedded;
-        // The engine can hold a reply to the form of direct edits, not to that of a diff.
-        let constrained = constrained && self.options.format.is_direct();
+        // The engine can hold a reply to the form of direct edits, not to that of a diff or of a part of an edit.
+        let constrained = constrained && self.options.format.is_direct() && self.options.format.calls() == 1;
         let files = prompt.constraint.iter().map(|(path, lines)| ConstraintFile { path: path.clone(), lines: *lines });
         let request = Request {
             model: model.clone(),
@@ -198,23 +226,37 @@ impl Solver<'_, '_> {
     }
 
     /// Reads the reply as edits of the base tree; a reply seen before is refused without a look.
-    fn read_edits(
+    pub(super) fn read_edits(
         &mut self,
-        number: u32,
-        base: &Tree,
-        files: &[ShownFile],
-        prompt: &Prompt,
+        asked: &Asked<'_>,
         reply: &Reply,
     ) -> Result<Result<Proposal, Refusal>, Interruption> {
-        let digest = Blake3::of(reply.text.as_bytes());
-        if let Some(earlier) = self.seen.get(&digest) {
-            return Ok(Err(Refusal::repeated(*earlier)));
+        if let Some(refusal) = self.repeated(asked.number, &reply.text) {
+            return Ok(Err(refusal));
         }
-        self.seen.insert(digest, number);
-        let shown = files.iter().filter(|(path, _)| prompt.shown.contains(path)).cloned().collect();
+        let format = self.options.format;
+        self.read_reply(asked, reply, |context, read| format.propose(reply.text.as_bytes(), context, read))
+    }
+
+    /// Refuses an answer that was given before, and keeps in mind one that was not.
+    pub(super) fn repeated(&mut self, number: u32, answer: &str) -> Option<Refusal> {
+        let digest = Blake3::of(answer.as_bytes());
+        let earlier = self.seen.get(&digest).copied();
+        self.seen.entry(digest).or_insert(number);
+        earlier.map(Refusal::repeated)
+    }
+
+    /// Lets `read` make something of a reply in the context of what was asked.
+    pub(super) fn read_reply<T>(
+        &mut self,
+        asked: &Asked<'_>,
+        reply: &Reply,
+        read: impl FnOnce(&edit::Context<'_>, &mut dyn FnMut(&str) -> Option<Vec<u8>>) -> Result<T, Refusal>,
+    ) -> Result<Result<T, Refusal>, Interruption> {
+        let shown = asked.files.iter().filter(|(path, _)| asked.prompt.shown.contains(path)).cloned().collect();
         let hidden = self.hidden_paths.clone();
         let context = edit::Context {
-            tree: base,
+            tree: asked.base,
             shown: &shown,
             cut_off: reply.stop == Stop::Length,
             protected: &|path| edit::is_protected(&hidden, path),
@@ -222,13 +264,13 @@ impl Solver<'_, '_> {
         };
         // The parser may want a file that was not shown. Reading is an event, so a failure is kept and raised after.
         let mut failed = None;
-        let proposed = self.options.format.propose(reply.text.as_bytes(), &context, &mut |path| {
-            base.get(path)?;
+        let found = read(&context, &mut |path| {
+            asked.base.get(path)?;
             self.read(path).map_err(|error| failed = Some(error)).ok()
         });
         match failed {
             Some(error) => Err(error),
-            None => Ok(proposed),
+            None => Ok(found),
         }
     }
 

@@ -23,6 +23,7 @@ mod selection;
 mod spending;
 mod steps;
 mod tests_mode;
+mod two_step;
 mod validate;
 mod watch;
 

@@ -15,7 +15,7 @@ use crate::syntax;
 use crate::workspace;
 
 /// Version of the events that a solve run writes and of their order.
-pub const FORMAT: u32 = 5;
+pub const FORMAT: u32 = 6;
 
 /// Returns the digest of this version's rules.
 pub fn orchestration_digest() -> Blake3 {

@@ -45,16 +45,17 @@ type Tokens = (u64, u64);
 pub(super) fn reached(options: &Options, attempts: &[Attempt]) -> Option<String> {
     let spending = options.spending.as_ref()?;
     let reply = u64::from(options.reply_tokens);
+    let calls = u64::from(options.format.calls());
     // What a server does not count is taken for all that it can have been.
-    let most = (u64::from(options.context_tokens).saturating_sub(reply), reply);
+    let most = (u64::from(options.context_tokens).saturating_sub(reply) * calls, reply * calls);
     let of = |attempt: &Attempt| -> Tokens {
         let [prompt, reply] = attempt.tokens.map(|tokens| tokens.map(u64::from));
         (prompt.unwrap_or(most.0), reply.unwrap_or(most.1))
     };
     let is_fallback = options.fallback.as_ref().is_some_and(|fallback| attempts.len() >= fallback.after as usize);
-    let calls = attempts.iter().map(|attempt| (attempt.fallback, of(attempt))).chain([(is_fallback, most)]);
+    let spent = attempts.iter().map(|attempt| (attempt.fallback, of(attempt))).chain([(is_fallback, most)]);
     let (mut tokens, mut cost) = (0_u64, 0_u64);
-    for (is_fallback, (prompt, reply)) in calls {
+    for (is_fallback, (prompt, reply)) in spent {
         tokens = tokens.saturating_add(prompt).saturating_add(reply);
         if let Some(price) = spending.prices.get(usize::from(is_fallback)) {
             cost = cost.saturating_add(price.of(prompt, reply));

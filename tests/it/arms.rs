@@ -67,6 +67,48 @@ fn all_arms_show_the_same_context() {
 }
 
 #[test]
+fn two_steps_ask_for_the_place_and_then_for_its_text() {
+    let at = "FILE: basket.py\nLINES: 4-4\n";
+    let (wrong, right) = ("```\n        result = price + 1\n```\n", "```\n        result += price\n```\n");
+    let env = place(&["The loop is wrong.", at, wrong, at, wrong, at, right]);
+    let (exit, value) = solve(&env, &["--arm", "direct-6+two-step"]);
+    assert_eq!((exit, &value["arm"]), (0, &json!("direct-6+two-step")), "{value}");
+    let attempts = value["attempts"].as_array().unwrap();
+    let ends: Vec<&str> = attempts.iter().map(|attempt| attempt["end"].as_str().unwrap()).collect();
+    assert_eq!(ends, ["refused", "tested", "repeated", "tested"], "{value}");
+    assert_eq!(attempts[0]["codes"], json!(["N-PROSE", "E-NOEDIT"]));
+    let prompts = prompts(&env);
+    assert_eq!(prompts.len(), 7);
+    assert!(prompts[1].1.contains("   4|         result = price\n") && prompts[1].1.ends_with("beginning with FILE:"));
+    let (system, second) = &prompts[2];
+    assert!(
+        second.contains("FILE: basket.py\n```\n        result = price\n```\n") && !second.contains("4|"),
+        "{second}"
+    );
+    assert!(system.contains("the new text of these lines") && !second.contains("for price in prices"), "{system}");
+    // Both questions of a retry tell of the failure before it.
+    assert!(prompts[5].1.contains("Attempt 3") && prompts[6].1.contains("Attempt 3"), "{}", prompts[6].1);
+    let replay = env.run(&["replay", "last", "--json"]).sound();
+    assert_eq!(serde_json::from_str::<Value>(&replay).unwrap()["equal"], json!(true));
+    let check = env.run(&["check", "last", "--json"]).sound();
+    assert!(check.contains("7 calls, each greedy and seeded"), "{check}");
+    let report = env.run(&["report", "last", "--format", "json"]).sound();
+    assert!(report.contains("place-reply"), "{report}");
+}
+
+#[test]
+fn a_place_whose_lines_do_not_fit_is_refused_and_the_next_attempt_goes_on() {
+    let env = place(&["FILE: long.py\nLINES: 1-300\n", "FILE: basket.py\nLINES: 4-4\n", "        result += price"]);
+    let long = "value = \"total of the prices in the basket, with the result of the sum\"\n".repeat(300);
+    fs::write(env.work().join("task/repo/long.py"), long).unwrap();
+    let more = ["--arm", "direct-2+two-step", "--context", "4096", "--reply", "512"];
+    let (exit, value) = solve(&env, &more);
+    assert_eq!((exit, &value["attempts"][0]["codes"]), (0, &json!(["E-SIZE"])), "{value}");
+    env.run(&["replay", "last"]).sound();
+    env.run(&["check", "last"]).sound();
+}
+
+#[test]
 fn a_fallback_takes_over_after_so_many_attempts_and_is_reported_apart() {
     let env = place(&[WRONG, "I do not know."]);
     fs::write(env.work().join("strong.jsonl"), format!("{}\n", json!({ "reply": RIGHT }))).unwrap();

@@ -286,11 +286,12 @@ fn a_campaign_leaves_predictions_reports_and_certificates() {
 #[test]
 fn every_arm_selects_the_same_files_and_says_how_it_differs() {
     let env = campaign(1);
-    let arms = "patch,direct-1,direct-1+window,direct-1+whole,direct-1+no-gate,direct-1+no-numbers,direct-6+skills";
+    let arms = "patch,direct-1,direct-1+window,direct-1+whole,direct-1+no-gate,direct-1+no-numbers,direct-1+two-step,\
+                direct-6+skills";
     let mut args: Vec<&str> = BENCH.to_vec();
     args[3] = arms;
     let found = bench(&env, &args, &["--context", "8192", "--reply", "512"]);
-    assert_eq!(found["arms"].as_array().unwrap().len(), 14);
+    assert_eq!(found["arms"].as_array().unwrap().len(), 16);
     for run in env.run(&["log", "--json"]).sound().lines().skip(1) {
         let run: Value = serde_json::from_str(run).unwrap();
         env.run(&["check", run["id"].as_str().or(run["run"].as_str()).unwrap()]).sound();

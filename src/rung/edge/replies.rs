@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::canon::{Blake3, Sha256, json as canonical};
-use crate::edit::{self, Context, Refusal, is_protected};
+use crate::edit::{self, Context, Format, Proposal, Refusal, Region, is_protected};
 use crate::model::{self, Provider, Reply, Stop};
 use crate::rung::course::{Attempt, Course, NoRequest, digest_of};
 use crate::rung::finding::{Finding, counted};
@@ -22,7 +22,7 @@ pub(super) fn replies_reparse(course: &Course<'_>) -> Finding {
     }
     let mut seen = BTreeMap::new();
     let mut evidence: Vec<Sha256> = Vec::new();
-    let mut refused = 0;
+    let (mut replies, mut refused) = (0, 0);
     for attempt in &course.attempts {
         match reread(course, attempt, &mut seen) {
             Ok(()) => {}
@@ -32,11 +32,12 @@ pub(super) fn replies_reparse(course: &Course<'_>) -> Finding {
             Err(Unreadable::Differs(reason)) => return Finding::failed(reason),
         }
         refused += usize::from(!attempt.is_accepted());
-        let bodies =
-            [(attempt.call, "reply"), (attempt.call, "canonical"), (attempt.edit, "edits"), (attempt.edit, "refusal")];
-        evidence.extend(bodies.iter().filter_map(|(entry, slot)| digest_of(entry, slot)));
+        for call in attempt.calls() {
+            replies += 1;
+            evidence.extend(["reply", "canonical"].iter().filter_map(|slot| digest_of(call, slot)));
+        }
+        evidence.extend(["edits", "refusal"].iter().filter_map(|slot| digest_of(attempt.edit, slot)));
     }
-    let replies = course.attempts.len();
     Finding::passed(format!("what {} said reads as recorded; {refused} refused", counted(replies, "call")))
         .on(evidence)
         .figure("replies", replies)
@@ -81,11 +82,10 @@ fn normalised_by(entry: &Entry, provider: Provider) -> Result<(), String> {
     }
 }
 
-/// Normalises and reads one reply again and compares both with what is recorded.
-fn reread(course: &Course<'_>, attempt: &Attempt<'_>, seen: &mut BTreeMap<Blake3, u32>) -> Result<(), Unreadable> {
-    let (call, edit) = (attempt.call, attempt.edit);
+/// Normalises the reply of one call again and compares it with what is recorded.
+fn normalised(course: &Course<'_>, call: &Entry) -> Result<Reply, Unreadable> {
     let at = call.position;
-    let request = course.request(attempt).map_err(|why| match why {
+    let request = course.request(call).map_err(|why| match why {
         NoRequest::Body(reason) => Unreadable::Differs(reason),
         NoRequest::Form(_) => Unreadable::Request,
     })?;
@@ -96,28 +96,59 @@ fn reread(course: &Course<'_>, attempt: &Attempt<'_>, seen: &mut BTreeMap<Blake3
     if canonical.map_err(|error| format!("event {at}: {error}"))? != recorded {
         return Err(format!("event {at}: the raw reply does not read as the recorded canonical one").into());
     }
-    let reply = Reply::from_bytes(&recorded).map_err(|error| format!("event {at}: {error}"))?;
+    Ok(Reply::from_bytes(&recorded).map_err(|error| format!("event {at}: {error}"))?)
+}
 
+/// Reads what was said in an attempt again and compares what comes out with what is recorded.
+fn reread(course: &Course<'_>, attempt: &Attempt<'_>, seen: &mut BTreeMap<Blake3, u32>) -> Result<(), Unreadable> {
+    let edit = attempt.edit;
+    let reply = normalised(course, attempt.call)?;
     let number = u32::try_from(attempt.number).unwrap_or(u32::MAX);
-    let digest = Blake3::of(reply.text.as_bytes());
+    let format = course.format()?;
     let hidden = course.hidden();
     let protected = |path: &str| is_protected(&hidden, path);
     let shown = course.shown(attempt);
-    let context = Context {
+    let mut known = |path: &str| {
+        course.base.get(path)?;
+        course.files.get(path).cloned()
+    };
+    let context = |reply: &Reply| Context {
         tree: &course.base,
         shown: &shown,
         cut_off: reply.stop == Stop::Length,
         protected: &protected,
-        limits: course.format()?.limits(),
+        limits: format.limits(),
     };
-    let read = match seen.get(&digest) {
-        Some(earlier) => Err(Refusal::repeated(*earlier)),
-        None => course.format()?.propose(reply.text.as_bytes(), &context, &mut |path| {
-            course.base.get(path)?;
-            course.files.get(path).cloned()
-        }),
+    let mut unless_seen = |answer: &str, read: &mut dyn FnMut() -> Result<Proposal, Refusal>| {
+        let digest = Blake3::of(answer.as_bytes());
+        let read = seen.get(&digest).map_or_else(read, |earlier| Err(Refusal::repeated(*earlier)));
+        seen.entry(digest).or_insert(number);
+        read
     };
-    seen.entry(digest).or_insert(number);
+    let region = match format {
+        Format::TwoStep => Some(Region::read(reply.text.as_bytes(), &context(&reply), &mut known)),
+        _ => None,
+    };
+    let read = match (region, attempt.second) {
+        (None, None) => {
+            unless_seen(&reply.text, &mut || format.propose(reply.text.as_bytes(), &context(&reply), &mut known))
+        }
+        (Some(Err(refusal)), None) => unless_seen(&reply.text, &mut || Err(refusal.clone())),
+        (Some(Ok(region)), None) => Err(region.too_long()),
+        (Some(Ok(region)), Some((prompt, call))) => {
+            if prompt.data.get("region") != Some(&json!(region)) {
+                let reason =
+                    format!("event {}: the reply names another place than the one asked about", prompt.position);
+                return Err(reason.into());
+            }
+            let second = normalised(course, call)?;
+            let joined = region.edit(&second.text);
+            region.noted(unless_seen(&joined, &mut || format.propose(joined.as_bytes(), &context(&second), &mut known)))
+        }
+        (_, Some((prompt, _))) => {
+            return Err(format!("event {}: nothing was left to ask in a second step", prompt.position).into());
+        }
+    };
     let (accepted, codes, parts) = match read {
         Ok(proposal) => {
             let before = |path: &str| Some((course.files.get(path)?.clone(), course.base.get(path)?.mode));
