@@ -161,9 +161,7 @@ pub(crate) fn over<R: Send>(
     let open = || Ok(Store::open(&path, Access::Read, Durability::Full)?);
     let each =
         |store: &Store, piece: &&[RunRow]| piece.iter().map(|row| work(store, row)).collect::<Result<Vec<R>, _>>();
-    // Neighbours share blocks, which are then unpacked once.
-    let pieces: Vec<&[RunRow]> = rows.chunks(rows.len().div_ceil(4 * threads).clamp(1, NEIGHBOURS)).collect();
-    Ok(crew::map(&pieces, threads, open, each)?.into_iter().flatten().collect())
+    Ok(crew::map(&pieces(rows, threads), threads, open, each)?.into_iter().flatten().collect())
 }
 
 /// Brings the runs of a store together to certify them, replays included.
@@ -246,24 +244,60 @@ fn missing(campaign: &CampaignPredicate, profile: &Profile, has_certificates: bo
     (rests && !has_certificates).then(|| words.to_owned())
 }
 
-/// Replays the runs of a campaign by as many threads as there are processors.
+/// Why a run of a campaign gives nothing: what is wrong with its evidence, or with this machine.
+enum Unread {
+    Evidence(FactsError),
+    Failed(Failure),
+}
+
+impl From<FactsError> for Unread {
+    fn from(error: FactsError) -> Self {
+        Self::Evidence(error)
+    }
+}
+
+impl From<EvidenceError> for Unread {
+    fn from(error: EvidenceError) -> Self {
+        Self::Evidence(error.into())
+    }
+}
+
+/// As [`over`], for what lies at a source.
+fn over_source<T: Sync, R: Send>(
+    source: &Source,
+    items: &[T],
+    work: impl Fn(&Source, &T) -> Result<R, Unread> + Sync,
+) -> Result<Vec<R>, Unread> {
+    let (place, threads) = (source.place(), Host::threads());
+    let open = || Ok(Source::open(&place).map_err(Unread::Failed)??);
+    let each =
+        |source: &Source, piece: &&[T]| piece.iter().map(|item| work(source, item)).collect::<Result<Vec<R>, _>>();
+    Ok(crew::map(&pieces(items, threads), threads, open, each)?.into_iter().flatten().collect())
+}
+
+/// Cuts a list for several threads. Neighbours share blocks of a store, which are then unpacked once.
+fn pieces<T>(items: &[T], threads: usize) -> Vec<&[T]> {
+    items.chunks(items.len().div_ceil(4 * threads).clamp(1, NEIGHBOURS)).collect()
+}
+
+/// Replays the runs of a campaign.
 fn replay(members: &mut Vec<Member>, facts: &[MemberFact], source: &Source, ui: &Ui) -> Result<(), Failure> {
     let bar = ui.bar("replays", facts.len() as u64, Unit::Items);
-    let (place, threads) = (source.place(), Host::threads());
     let all: Vec<Mutex<Member>> = std::mem::take(members).into_iter().map(Mutex::new).collect();
     let pairs: Vec<(&Mutex<Member>, &MemberFact)> = all.iter().zip(facts).collect();
-    let pieces: Vec<_> = pairs.chunks(pairs.len().div_ceil(4 * threads).clamp(1, NEIGHBOURS)).collect();
-    let open = || Source::open(&place)?.map_err(evidence_failure);
-    crew::map(&pieces, threads, open, |source, piece| {
-        piece.iter().try_for_each(|(member, fact)| {
-            let (evidence, row) = source.member(fact).map_err(evidence_failure)?;
-            let replayed = source.replayed(&evidence, row)?;
-            member.lock().unwrap_or_else(PoisonError::into_inner).replayed(&evidence, replayed.seen());
-            bar.inc(1);
-            Ok(())
-        })
-    })?;
+    let replayed = over_source(source, &pairs, |source, (member, fact)| {
+        let (evidence, row) = source.member(fact)?;
+        let replayed = source.replayed(&evidence, row).map_err(Unread::Failed)?;
+        member.lock().unwrap_or_else(PoisonError::into_inner).replayed(&evidence, replayed.seen());
+        bar.inc(1);
+        Ok(())
+    });
     bar.finish_and_clear();
+    match replayed {
+        Err(Unread::Evidence(error)) => return Err(facts_failure(error)),
+        Err(Unread::Failed(failure)) => return Err(failure),
+        Ok(_) => {}
+    }
     members.extend(all.into_iter().map(|member| member.into_inner().unwrap_or_else(PoisonError::into_inner)));
     Ok(())
 }
@@ -295,25 +329,24 @@ pub(crate) fn verify(
         return Ok(());
     }
     let bar = ui.bar("runs", campaign.runs.len() as u64, Unit::Items);
-    let read = (|| -> Result<Members, FactsError> {
-        let (mut runs, mut certified, mut executions) = (Vec::new(), Vec::new(), Vec::new());
-        for fact in &campaign.runs {
-            let (evidence, _) = source.member(fact)?;
-            runs.push(Member::of(&evidence)?);
-            if let Some(certificates) = certificates {
-                certified.extend(certificates.judge(&evidence));
-            }
-            bar.inc(1);
-        }
+    let read = over_source(source, &campaign.runs, |source, fact| {
+        let (evidence, _) = source.member(fact)?;
+        let judged = certificates.map(|all| all.judge(&evidence)).unwrap_or_default();
+        bar.inc(1);
+        Ok((Member::of(&evidence)?, judged))
+    });
+    let mut executions = Vec::new();
+    let read = read.and_then(|read| {
         source.executions(&campaign.executions, &mut |digest, evidence| {
             executions.push((digest, Execution::of(evidence)));
         })?;
-        Ok(Members { runs, executions, certified: certificates.map(|_| certified), profile })
-    })();
+        Ok(read.into_iter().unzip::<Member, Vec<Certified>, Vec<_>, Vec<_>>())
+    });
     bar.finish_and_clear();
     let mut members = match read {
-        Ok(members) => members,
-        Err(error) => {
+        Ok((runs, judged)) => Members { runs, executions, certified: certificates.map(|_| judged.concat()), profile },
+        Err(Unread::Failed(failure)) => return Err(failure),
+        Err(Unread::Evidence(error)) => {
             verification.members(Err(&error), &|_| None);
             return Ok(());
         }

@@ -42,6 +42,9 @@ impl From<StoreError> for Failure {
             E::Missing(_) => (FailureKind::Environment, Some("name the store with --store")),
             E::DiskFull => (FailureKind::Environment, Some("free some space; everything recorded so far is kept")),
             E::Unwritable(_) => (FailureKind::Environment, Some("check free space, file size limits and the disk")),
+            E::ReadOnly => {
+                (FailureKind::Environment, Some("check that the store's file and its folder can be written"))
+            }
             E::Locked => (FailureKind::Environment, Some("wait until the other runproof is done with the store")),
             E::Io { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => {
                 (FailureKind::Usage, Some("name a file that is not there yet"))

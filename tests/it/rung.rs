@@ -515,3 +515,20 @@ fn a_campaign_is_checked_from_the_command_line() {
         assert!(output.stderr.contains(word), "{args:?} {output:?}");
     }
 }
+
+#[test]
+fn seeds_agree_on_nothing_where_no_call_was_made() {
+    let resolves = recorded(&place(&[RIGHT]), &[]);
+    let mut campaign = Campaign::new(&resolves, &resolves);
+    for seed in [42, 137, 9001] {
+        campaign.run("a", "direct-6", seed, true, |events| {
+            let first = events.iter().position(|event| event.kind == "prompt").expect("a prompt");
+            // Its end alone stays.
+            events.drain(first..events.len() - 1);
+        });
+    }
+    let ladder = campaign.assess(&Profile::default(), None);
+    let agree =
+        ladder.rung(Number::Stress).and_then(|rung| rung.criterion("seeds-agree")).expect("it is there").clone();
+    assert_eq!((agree.verdict, agree.reason.as_str()), (Verdict::NotAssessed, "no run made a call"));
+}
