@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use runproof::instance::{Hidden, Instance, Repository};
+use runproof::instance::{Instance, Repository};
 use runproof::syntax::{Kind, Language, definitions};
 
 /// One thing to ask about.
@@ -66,7 +66,7 @@ pub(crate) fn small() -> Vec<Task> {
             let name = format!("{path}-{line}-{kind}");
             let issue = format!("{function} is wrong\n\n`{function}` does not do what its name says.");
             let failing = format!("FAIL: {function}\nAssertionError: {function} gives another result than expected\n");
-            tasks.push(Task { instance: instance(&name, issue), name, path: path.into(), text: text.into(), failing });
+            tasks.push(Task { instance: plain(&name, issue), name, path: path.into(), text: text.into(), failing });
         }
     }
     tasks
@@ -88,7 +88,7 @@ pub(crate) fn real(instances: &Path, repos: &Path) -> Vec<Task> {
         let Ok(shown) = Command::new("git").arg("-C").arg(&clone).args(["show", &blob]).output() else { continue };
         if shown.status.success() {
             let name = field("instance_id");
-            let instance = instance(&name, field("problem_statement"));
+            let instance = plain(&name, field("problem_statement"));
             tasks.push(Task { instance, name, path, text: shown.stdout, failing: String::new() });
         }
     }
@@ -108,33 +108,6 @@ pub(crate) fn mixed(small: Vec<Task>, real: Vec<Task>) -> Vec<Task> {
     }
 }
 
-fn instance(id: &str, problem_statement: String) -> Instance {
-    Instance {
-        id: id.to_owned(),
-        repository: Repository::Folder("".into()),
-        base_commit: None,
-        problem_statement,
-        hints: String::new(),
-        patch: None,
-        hidden: Hidden::None,
-        fail_to_pass: Vec::new(),
-        pass_to_pass: Vec::new(),
-        test_command: None,
-        hidden_test_command: None,
-        test_env: Default::default(),
-        log_parser: None,
-        env: None,
-        env_python: None,
-        env_packages: Vec::new(),
-        mirror: None,
-        version: String::new(),
-        timeout_seconds: None,
-        network_loopback: false,
-        env_setup: None,
-        image: None,
-        image_id: None,
-        eval_script: None,
-        eval_type: None,
-        included: Default::default(),
-    }
+fn plain(id: &str, issue: String) -> Instance {
+    Instance::new(id.to_owned(), Repository::Folder("".into()), issue)
 }

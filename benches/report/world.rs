@@ -69,32 +69,15 @@ impl Made {
         let base = tree(&files);
         let hidden = BTreeMap::from([("tests/test_held_out.py".to_owned(), b"import unittest\n".to_vec())]);
         let instance = Instance {
-            id: id.to_owned(),
-            repository: Repository::Named("made/shop".into()),
             base_commit: Some("0".repeat(40)),
-            problem_statement: format!("Article {number} is too cheap: the tax is taken off. {issue}"),
-            hints: String::new(),
-            patch: None,
             hidden: Hidden::Overlay(hidden),
-            fail_to_pass: Vec::new(),
-            pass_to_pass: Vec::new(),
             test_command: Some("python3 -m unittest -v".into()),
-            hidden_test_command: None,
-            test_env: BTreeMap::new(),
             log_parser: Some("unittest".into()),
-            env: None,
-            env_python: None,
-            env_packages: Vec::new(),
-            included: BTreeMap::new(),
-            mirror: None,
-            version: String::new(),
-            timeout_seconds: None,
-            network_loopback: false,
-            env_setup: None,
-            image: None,
-            image_id: None,
-            eval_script: None,
-            eval_type: None,
+            ..Instance::new(
+                id.to_owned(),
+                Repository::Named("made/shop".into()),
+                format!("Article {number} is too cheap: the tax is taken off. {issue}"),
+            )
         };
         Self { instance, course, files, base, line, number }
     }

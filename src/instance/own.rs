@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::error::InstanceError;
-use super::types::{Hidden, Instance, Repository};
+use super::types::{Instance, Repository};
 use crate::canon::Blake3;
 
 /// What is said about the task.
@@ -40,32 +40,11 @@ pub fn own(task: OwnTask) -> Result<Instance, InstanceError> {
     let name = if name.is_empty() || name.starts_with(['.', '-']) { "task".to_owned() } else { name };
     let digest = crate::canon::digest::hex(Blake3::of(task.issue.as_bytes()).as_bytes());
     Ok(Instance {
-        id: format!("{name}-{}", &digest[..8]),
-        repository: Repository::Path(task.repository),
         base_commit: Some(task.base_commit),
-        problem_statement: task.issue,
-        hints: String::new(),
-        patch: None,
-        hidden: Hidden::None,
-        fail_to_pass: Vec::new(),
-        pass_to_pass: Vec::new(),
         test_command: Some(task.test_command),
-        hidden_test_command: None,
-        test_env: BTreeMap::new(),
         log_parser: task.log_parser,
-        env: None,
-        env_python: None,
-        env_packages: Vec::new(),
         included: task.included,
-        mirror: None,
-        version: String::new(),
-        timeout_seconds: None,
-        network_loopback: false,
-        env_setup: None,
-        image: None,
-        image_id: None,
-        eval_script: None,
-        eval_type: None,
+        ..Instance::new(format!("{name}-{}", &digest[..8]), Repository::Path(task.repository), task.issue)
     })
 }
 

@@ -205,34 +205,14 @@ mod tests {
 
     fn instance(repository: Repository) -> Instance {
         Instance {
-            id: "t".into(),
-            repository,
-            base_commit: None,
-            problem_statement: "It fails.".into(),
-            hints: String::new(),
-            patch: None,
             hidden: Hidden::Overlay(
                 [("a.py".to_owned(), b"x\n".to_vec()), ("b.bin".to_owned(), vec![0, 255, 16])].into(),
             ),
             fail_to_pass: vec!["a".into()],
-            pass_to_pass: Vec::new(),
             test_command: Some("python3 -m unittest".into()),
-            hidden_test_command: None,
-            test_env: BTreeMap::new(),
-            log_parser: None,
-            env: None,
-            env_python: None,
-            env_packages: Vec::new(),
             included: BTreeMap::from([("node_modules".into(), canon::Blake3::of(b"x"))]),
-            mirror: None,
-            version: String::new(),
             timeout_seconds: Some(60),
-            network_loopback: false,
-            env_setup: None,
-            image: None,
-            image_id: None,
-            eval_script: None,
-            eval_type: None,
+            ..Instance::new("t".into(), repository, "It fails.".into())
         }
     }
 

@@ -88,6 +88,38 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// Returns a task of which nothing else is known: no commit, no fix, no tests.
+    pub fn new(id: String, repository: Repository, problem_statement: String) -> Self {
+        Self {
+            id,
+            repository,
+            base_commit: None,
+            problem_statement,
+            hints: String::new(),
+            patch: None,
+            hidden: Hidden::None,
+            fail_to_pass: Vec::new(),
+            pass_to_pass: Vec::new(),
+            test_command: None,
+            hidden_test_command: None,
+            test_env: BTreeMap::new(),
+            log_parser: None,
+            env: None,
+            env_python: None,
+            env_packages: Vec::new(),
+            included: BTreeMap::new(),
+            mirror: None,
+            version: String::new(),
+            timeout_seconds: None,
+            network_loopback: false,
+            env_setup: None,
+            image: None,
+            image_id: None,
+            eval_script: None,
+            eval_type: None,
+        }
+    }
+
     /// Returns the files that the hidden tests create or change, sorted: no answer may touch them.
     pub fn hidden_paths(&self) -> Vec<String> {
         let mut paths: Vec<String> = match &self.hidden {
