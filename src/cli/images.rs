@@ -8,6 +8,7 @@ use clap::Args;
 use crate::gate::{Container, Engine, EngineKind, GateError, Image};
 use crate::instance::Instance;
 
+use super::ui::counted;
 use super::{Failure, Host, Ui};
 
 /// The word for the images that SWE-bench publishes, instead of a template.
@@ -95,7 +96,10 @@ impl ImageArgs {
         let engine = Engine::find(kind, &Host::search_path(), variables(), Host::owner()?)?;
         match engine.remove_stale()? {
             0 => {}
-            count => ui.say(format_args!("removed {count} containers that processes which are gone had left.")),
+            count => {
+                let count = counted(count, "container");
+                ui.say(format_args!("removed {count} that processes which are gone had left."));
+            }
         }
         *opened = Some(engine.clone());
         Ok(engine)

@@ -11,6 +11,7 @@ mod bench;
 mod campaign;
 mod certificate;
 mod cli;
+mod container;
 mod edit;
 #[cfg(all(feature = "embedded", feature = "live"))]
 mod embedded;
