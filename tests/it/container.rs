@@ -285,3 +285,35 @@ fn an_interrupted_run_leaves_no_container() {
     assert!(next.code == 0 && next.stderr.contains("removed 1 container"), "{next:?}");
     assert_eq!(containers(&env.work().join("bin")), [""; 0]);
 }
+
+#[test]
+fn a_setup_command_is_run_once_with_leave_and_its_programs_come_first() {
+    let env = TestEnv::new();
+    let setup = "test -f a.py && mkdir -p $ENVIRONMENT/bin && echo again >> ../../count && printf '#!/bin/sh\\nexec \
+                 python3 -m unittest -v t\\n' > $ENVIRONMENT/bin/judge && chmod +x $ENVIRONMENT/bin/judge";
+    let more = format!("env_setup = {setup:?}\nlog_parser = \"unittest\"\nfail_to_pass = [\"test_a (t.T.test_a)\"]\n");
+    task(&env, "judge", &more);
+    let validate = || env.run(&["bench", "validate", "task", "--json"]);
+    assert!(validate().stdout.contains("the environment task is not built"));
+    let refused = env.run(&["prepare", "task"]);
+    assert!(refused.code == 4 && refused.stderr.contains("the command was not run: test -f a.py"), "{refused:?}");
+    assert!(refused.stderr.contains("hint: read it, and allow such commands with --setup"), "{refused:?}");
+    let built = env.run(&["prepare", "task", "--setup", "--json"]).sound();
+    assert!(built.contains("\"built\":true"), "{built}");
+    assert!(env.run(&["prepare", "task", "--setup"]).sound().contains("was there, for 1 instance"));
+    let environments = env.work().join(".runproof/environments");
+    assert_eq!(fs::read_to_string(environments.join("count")).unwrap(), "again\n", "it runs once, beside the tree");
+    assert_eq!(validate().code, 0);
+    let shown = env.run(&["show", "last", "--event", "3", "--body", "request"]).sound();
+    assert!(shown.contains("\"environment\":\"setup-"), "{shown}");
+
+    let settings = fs::read_to_string(env.work().join("task/task.toml")).unwrap();
+    fs::write(env.work().join("task/task.toml"), settings.replace("test -f a.py", "echo lost >&2; exit 3")).unwrap();
+    let failed = env.run(&["prepare", "task", "--setup"]);
+    assert!(failed.code == 4 && failed.stderr.contains("lost"), "{failed:?}");
+    let left = fs::read_dir(&environments).unwrap().filter(|entry| {
+        let name = entry.as_ref().unwrap().file_name();
+        name.to_string_lossy().contains("new") || name.to_string_lossy().contains("tree")
+    });
+    assert_eq!(left.count(), 0, "nothing half-made is left");
+}

@@ -54,6 +54,8 @@ case "$1 $2" in
 "container rm")
   for name; do :; done
   kill -KILL "-$(cat "$state/containers/$name/process" 2>/dev/null)" 2>/dev/null
-  rm -rf "$state/containers/$name" ;;
+  # Away first: the start that is ended here may be about to write how it ended.
+  mv "$state/containers/$name" "$state/removed-$$" 2>/dev/null
+  rm -rf "$state/removed-$$" ;;
 *) echo "Error: unknown: $*" >&2; exit 1 ;;
 esac
