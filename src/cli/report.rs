@@ -18,6 +18,7 @@ use super::args::Global;
 use super::bench;
 use super::campaign::CampaignArgs;
 use super::check::{assess_rows, check_run, find_runs, rungs_json};
+use super::keyfile::write_whole;
 use super::runs::{find_run, open_store};
 use super::trust::TrustArgs;
 use super::ui::Unit;
@@ -83,14 +84,22 @@ pub(crate) fn report(args: &ReportArgs, global: &Global, ui: &mut Ui) -> Result<
     match &args.output {
         None => ui.bytes(text.as_bytes())?,
         Some(path) => {
-            fs::write(path, &text).map_err(|error| {
-                Failure::new(FailureKind::Environment, format!("cannot write {}: {error}", path.display()))
-                    .hint("name another file with -o")
-            })?;
+            write(path, &text).map_err(|failure| failure.hint("name another file with -o"))?;
             ui.say(format_args!("wrote {} ({} bytes).", path.display(), text.len()));
         }
     }
     Ok(Exit::Sound)
+}
+
+/// Writes a report, a file as a whole or not at all: an earlier report stays where there is no room for this one.
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+        // A device, a pipe, or a link that somebody made on purpose.
+        let failed =
+            |error| Failure::new(FailureKind::Environment, format!("cannot write {}: {error}", path.display()));
+        return fs::write(path, text).map_err(failed);
+    }
+    write_whole(path, text.as_bytes(), true)
 }
 
 fn by_ending(path: Option<&Path>) -> Format {

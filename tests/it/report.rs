@@ -207,6 +207,7 @@ fn a_report_of_single_runs_the_ladder_and_what_is_none() {
         (&["report", "nothing", "--store", "s.sqlite"][..], 2),
         (&["report", "--store", "none.sqlite"], 4),
         (&["report", &resolved.run.to_string(), "--store", "s.sqlite", "-o", "no/such/folder.html"], 4),
+        (&["report", &resolved.run.to_string(), "--store", "s.sqlite", "-o", "/dev/full"], 4),
         (&["report", &resolved.run.to_string(), "--store", "s.sqlite", "--profile", "p.toml"], 2),
     ] {
         let output = env.run(args);

@@ -17,7 +17,7 @@ use crate::workspace;
 
 use super::BenchArgs;
 use super::patient::Patient;
-use super::progress::{Counts, Ended};
+use super::progress::{Counts, Ended, OUT_OF_TIME};
 use crate::cli::claim::Claim;
 use crate::cli::conduct::Conduct;
 use crate::cli::models::{ModelArgs, open_model, parse};
@@ -154,7 +154,7 @@ impl Bench<'_> {
             let closed = store.close();
             let recorded = match recorded {
                 // It is in the store, and goes on with --resume.
-                Err(_) if conduct.is_over => return Ok(Ended { word: "out of time", attempts: 0 }),
+                Err(_) if conduct.is_over => return Ok(Ended { word: OUT_OF_TIME, attempts: 0 }),
                 recorded => recorded,
             };
             let (outcome, _) = recorded?;

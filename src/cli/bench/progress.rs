@@ -8,6 +8,9 @@ use crate::cli::Failure;
 use crate::cli::progress::duration;
 use crate::cli::ui::printable_line;
 
+/// The word for a run whose time was over.
+pub(super) const OUT_OF_TIME: &str = "out of time";
+
 /// How a run ended.
 pub(super) struct Ended {
     /// The word for its outcome.
@@ -31,6 +34,7 @@ pub(super) struct Counts {
 struct Arm {
     ended: usize,
     resolved: usize,
+    late: usize,
     errors: usize,
 }
 
@@ -53,7 +57,10 @@ impl Counts {
         );
         match result {
             Ok(Ended { word, attempts }) => {
-                arm.ended += 1;
+                // It can be gone on with, so it has not failed.
+                let is_late = *word == OUT_OF_TIME;
+                arm.late += usize::from(is_late);
+                arm.ended += usize::from(!is_late);
                 arm.resolved += usize::from(*word == "resolved");
                 format!("{place}  {word}  attempts: {attempts}")
             }
@@ -69,8 +76,9 @@ impl Counts {
     /// Returns the line that changes on a terminal.
     pub(super) fn text(&self, now_us: u64) -> String {
         let arm = |(name, arm): (&String, &Arm)| {
-            let Arm { ended, resolved, errors } = arm;
-            format!("{name}: {ended} done, {resolved} resolved, {} failed, {errors} errors", ended - resolved)
+            let Arm { ended, resolved, late, errors } = arm;
+            let late = if *late == 0 { String::new() } else { format!(", {late} {OUT_OF_TIME}") };
+            format!("{name}: {ended} done, {resolved} resolved, {} failed, {errors} errors{late}", ended - resolved)
         };
         let arms: Vec<String> = self.arms.iter().map(arm).collect();
         let pace = self.pace(now_us).map_or_else(String::new, |pace| format!("  {pace}"));
@@ -111,5 +119,7 @@ mod tests {
             "3 of 10  120 runs an hour, 3 min left  direct-1: 1 done, 1 resolved, 0 failed, 1 errors · patch: 1 done, 0 resolved, 1 failed, 0 errors"
         );
         assert_eq!(counts.errors.len(), 1);
+        counts.add(&member("patch", 2), &Ok(Ended { word: OUT_OF_TIME, attempts: 0 }));
+        assert!(counts.text(90_000_000).ends_with("patch: 1 done, 0 resolved, 1 failed, 0 errors, 1 out of time"));
     }
 }
