@@ -116,8 +116,8 @@ def whole(args, name, rows, arms):
 
 def killed(args, rows, root):
     """Kills the campaign twice, after a third and two thirds, and goes on."""
-    with Campaign(args, "killed", rows, mixture.MIXTURE, FEW, args.seeds) as campaign:
-        all_runs = len(rows) * len(FEW) * len(args.seeds)
+    with Campaign(args, "killed", rows, mixture.MIXTURE, args.few, args.seeds) as campaign:
+        all_runs = len(rows) * len(args.few) * len(args.seeds)
         for share in (1, 2):
             process = campaign.start(*(["--resume"] if share > 1 else []))
             while campaign.finished() < all_runs * share // 3:
@@ -135,9 +135,9 @@ def killed(args, rows, root):
 
 def worse(args, rows):
     """The second rung must fail where the answers are worse."""
-    with Campaign(args, "worse", rows, mixture.WORSE, FEW, args.seeds) as campaign:
+    with Campaign(args, "worse", rows, mixture.WORSE, args.few, args.seeds) as campaign:
         summary = campaign.finish()
-        print(f"worse: {len(rows)} instances × {len(FEW)} arms × {len(args.seeds)} seeds in {campaign.seconds:.0f} s")
+        print(f"worse: {len(rows)} instances × {len(args.few)} arms × {len(args.seeds)} seeds in {campaign.seconds:.0f} s")
         wrong = compare(campaign, summary)
         code, text = campaign.check()
         print(f"  274177: exit {code}")
@@ -156,6 +156,7 @@ def main():
     parser.add_argument("--ids", default=",".join(IDS))
     parser.add_argument("--seeds", default="42,137,9001", type=lambda text: [int(seed) for seed in text.split(",")])
     parser.add_argument("--small", type=int, default=6, help="instances of the campaigns that are killed and made worse")
+    parser.add_argument("--few", default=FEW, type=lambda text: text.split(","), help="arms of these campaigns")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--parts", default="whole,killed,worse")
     parser.add_argument("--bin", default=str(ROOT / "target/release/runproof"))
@@ -175,11 +176,15 @@ def main():
         sys.exit(f"not there: {sorted(missing)}, or two issues begin with the same line")
     parts, wrong = args.parts.split(","), []
     small = rows[::max(1, len(rows) // args.small)][:args.small]
+    root = None
     if "whole" in parts:
-        wrong += whole(args, "whole", rows, ARMS)[0]
+        found, root = whole(args, "whole", rows, ARMS)
+        wrong += found
     if "killed" in parts:
-        found, root = whole(args, "uninterrupted", small, FEW)
-        wrong += found + killed(args, small, root)
+        if root is None or (small, args.few) != (rows, ARMS):
+            found, root = whole(args, "uninterrupted", small, args.few)
+            wrong += found
+        wrong += killed(args, small, root)
     if "worse" in parts:
         wrong += worse(args, small)
     for line in wrong:

@@ -74,13 +74,14 @@ impl Region {
         text
     }
 
-    /// Puts what was normalised in the place before what was normalised in the edit.
+    /// Puts what was normalised in the place before what was normalised in the edit. Nobody asked for a reasoning, so that
+    /// there is none is nothing to note.
     ///
     /// # Errors
     /// A refusal, as it is given.
     pub fn noted(&self, read: Result<Proposal, Refusal>) -> Result<Proposal, Refusal> {
         let joined = |codes: &[Code]| -> Vec<Code> {
-            let more = codes.iter().filter(|code| !self.codes.contains(code));
+            let more = codes.iter().filter(|code| !self.codes.contains(code) && **code != Code::Reason);
             self.codes.iter().chain(more).copied().collect()
         };
         match read {

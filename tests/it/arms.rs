@@ -77,6 +77,7 @@ fn two_steps_ask_for_the_place_and_then_for_its_text() {
     let ends: Vec<&str> = attempts.iter().map(|attempt| attempt["end"].as_str().unwrap()).collect();
     assert_eq!(ends, ["refused", "tested", "repeated", "tested"], "{value}");
     assert_eq!(attempts[0]["codes"], json!(["N-PROSE", "E-NOEDIT"]));
+    assert_eq!(attempts[3]["codes"], json!(["N-FENCE"]));
     let prompts = prompts(&env);
     assert_eq!(prompts.len(), 7);
     assert!(prompts[1].1.contains("   4|         result = price\n") && prompts[1].1.ends_with("beginning with FILE:"));
