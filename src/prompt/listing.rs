@@ -73,6 +73,10 @@ pub(super) fn listed(path: &str, text: &str, cap: usize, words: &BTreeSet<&str>,
             chosen = with;
         }
     }
+    if chosen.is_empty() {
+        // No definition is short enough, or there is none: any lines say more than the file's name.
+        chosen.extend(head(&lines, range, cap, form.numbers));
+    }
     (!chosen.is_empty()).then(|| (number(&lines, &chosen, form.numbers), count))
 }
 
@@ -111,6 +115,20 @@ fn number(lines: &[&str], ranges: &[(usize, usize)], numbers: bool) -> String {
     }
     gap(&mut text, next, lines.len() + 1);
     text
+}
+
+/// Returns as many of the first lines of a range as fit.
+fn head(lines: &[&str], (first, last): (usize, usize), cap: usize, numbers: bool) -> Option<(usize, usize)> {
+    // Fewer lines are never longer by more than what says that the others are not shown, which stands behind any of them.
+    let (mut fits, mut beyond) = (first - 1, last);
+    while fits + 1 < beyond {
+        let middle = fits.midpoint(beyond);
+        match number(lines, &[(first, middle)], numbers).len() <= cap {
+            true => fits = middle,
+            false => beyond = middle,
+        }
+    }
+    (fits >= first).then_some((first, fits))
 }
 
 fn gap(text: &mut String, from: usize, to: usize) {
@@ -153,6 +171,19 @@ mod tests {
 
     fn numbered(path: &str, text: &str, cap: usize, words: &BTreeSet<&str>) -> Option<(String, u32)> {
         listed(path, text, cap, words, USUAL)
+    }
+
+    #[test]
+    fn of_a_long_file_without_a_short_definition_the_first_lines_are_shown() {
+        let text: String = (1..=2000).map(|n| format!("VALUES[{n}] = {n}\n")).collect();
+        let long = format!("def all():\n{}", text.replace("VALUES", "    VALUES"));
+        for (text, lines) in [(&text, 2000), (&long, 2001)] {
+            let (shown, count) = numbered("m.py", text, 1000, &words("nothing")).unwrap();
+            assert_eq!(count, lines);
+            assert!((960..=1000).contains(&shown.len()) && shown.ends_with(" are not shown)\n"), "{shown}");
+            assert!(shown.starts_with(&format!("   1| {}\n   2| ", text.lines().next().unwrap())), "{shown}");
+        }
+        assert_eq!(numbered("m.py", &text, 20, &words("nothing")), None);
     }
 
     #[test]
