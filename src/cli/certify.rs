@@ -11,7 +11,7 @@ use crate::store::{RunRow, Store};
 use crate::transcript::Evidence;
 
 use super::args::Global;
-use super::bench;
+use super::bench::{self, Finished};
 use super::campaign::{self, CampaignArgs};
 use super::check::{Replayed, assess, evidence_failure, find_runs};
 use super::keyfile::{read_secret, write_whole};
@@ -74,7 +74,7 @@ pub(crate) fn certify(args: &CertifyArgs, global: &Global, ui: &mut Ui) -> Resul
     }
     let row = find_run(&store, &args.run)?;
     if row.kind == crate::campaign::KIND {
-        let (rows, profile) = bench::finished(&store, &row, ui)?;
+        let Finished { rows, profile, .. } = bench::finished(&store, &row, ui)?;
         return certify_campaign(args, &store, &rows, args.campaign.profile()?.unwrap_or(profile), &key, ui);
     }
     args.campaign.refuse_for_run()?;

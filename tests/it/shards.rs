@@ -80,6 +80,8 @@ fn a_lost_shard_is_named_run_by_run_and_resumed() {
     assert!(output.stdout.contains("1 of 2 runs have ended"), "{output:?}");
     assert!(output.stdout.contains("missing: task0  direct-2  seed 42"), "{output:?}");
     assert!(output.stderr.contains("--resume"), "{output:?}");
+    let part = env.run(&["check", "c", "--store", "all.sqlite", "--rung", "641", "--json"]);
+    assert!(part.code == 5 && part.stdout.contains("\"missing\":1"), "the runs that ended are all sound: {part:?}");
     env.run(&[&BENCH[..], &["--store", "all.sqlite", "--resume"]].concat()).sound();
     assert_eq!(env.run(&["check", "c", "--store", "all.sqlite", "--rung", "641"]).code, 0);
     let again = env.run(&["store", "merge", "all.sqlite", "two.sqlite"]);

@@ -37,7 +37,7 @@ use super::ui::{Tone, printable_line};
 use super::workbench::WorkbenchArgs;
 use super::{Exit, Failure, Host, Ui};
 use perform::{Bench, Done};
-pub(crate) use plan::{finished, recorded};
+pub(crate) use plan::{Finished, finished, recorded};
 
 /// Runs a campaign: instances × arms × seeds, each a run of `solve`.
 ///

@@ -142,8 +142,16 @@ pub(crate) fn recorded(store: &Store, row: &RunRow) -> Result<(Plan, Profile), F
     Ok((plan, profile))
 }
 
-/// Returns the runs of a campaign that came to their end; says how many did not.
-pub(crate) fn finished(store: &Store, row: &RunRow, ui: &Ui) -> Result<(Vec<RunRow>, Profile), Failure> {
+/// The runs of a campaign that came to their end.
+pub(crate) struct Finished {
+    pub(crate) rows: Vec<RunRow>,
+    /// How many of the plan's did not.
+    pub(crate) missing: usize,
+    pub(crate) profile: Profile,
+}
+
+/// Finds the runs of a campaign that came to their end; says how many did not.
+pub(crate) fn finished(store: &Store, row: &RunRow, ui: &Ui) -> Result<Finished, Failure> {
     let (plan, profile) = recorded(store, row)?;
     let wanted: BTreeSet<RunId> = plan.members().into_iter().map(|member| member.run).collect();
     let rows = store.runs()?.into_iter();
@@ -152,8 +160,9 @@ pub(crate) fn finished(store: &Store, row: &RunRow, ui: &Ui) -> Result<(Vec<RunR
         let failure = Failure::new(FailureKind::Below, "no run of the campaign has come to its end");
         return Err(failure.hint("go on with it: `runproof bench INSTANCES --resume`"));
     }
-    if rows.len() < wanted.len() {
-        ui.warn(format_args!("{} of {} runs of the campaign have not ended", wanted.len() - rows.len(), wanted.len()));
+    let missing = wanted.len() - rows.len();
+    if missing > 0 {
+        ui.warn(format_args!("{missing} of {} runs of the campaign have not ended", wanted.len()));
     }
-    Ok((rows, profile))
+    Ok(Finished { rows, missing, profile })
 }
