@@ -111,6 +111,8 @@ pub enum Fault {
         reason: String,
         /// Where; not part of the message.
         address: String,
+        /// Whether whoever asks means to wait until somebody does.
+        awaited: bool,
     },
     /// The time that was allowed is over.
     #[error("{provider} did not answer in time ({phase})")]
@@ -238,9 +240,10 @@ impl Fault {
     /// Says whether asking again may help.
     pub fn retry(&self) -> Option<Retry> {
         match self {
-            Self::Timeout { .. } | Self::Cut { .. } | Self::Server { transient: true, .. } => {
-                Some(Retry { after: None })
-            }
+            Self::Timeout { .. }
+            | Self::Cut { .. }
+            | Self::Server { transient: true, .. }
+            | Self::Unreachable { awaited: true, .. } => Some(Retry { after: None }),
             Self::Status { status: 408 | 425 | 429 | 500 | 502..=504 | 520..=529, after, .. } => {
                 Some(Retry { after: after.map(|after| after.min(LONGEST_WAIT)) })
             }
@@ -379,7 +382,8 @@ mod tests {
     fn an_address_is_in_the_hint_and_not_in_the_message() {
         for provider in [Provider::Ollama, Provider::OpenAi] {
             let address = "http://box.example:11434".to_owned();
-            let error = ModelError::from(Fault::Unreachable { provider, reason: "refused".into(), address });
+            let fault = Fault::Unreachable { provider, reason: "refused".into(), address, awaited: false };
+            let error = ModelError::from(fault);
             assert!(!error.to_string().contains("box") && error.hint().unwrap().contains("http://box.example:11434"));
         }
     }

@@ -210,7 +210,10 @@ impl Server {
     fn fault(&self, error: ureq::Error) -> Fault {
         use std::io::ErrorKind;
         let provider = self.provider;
-        let unreachable = |reason: String| Fault::Unreachable { provider, reason, address: self.address.clone() };
+        let unreachable = |reason: String| {
+            let address = self.address.clone();
+            Fault::Unreachable { provider, reason, address, awaited: false }
+        };
         match error {
             ureq::Error::Timeout(timeout) => {
                 let phase = match timeout {

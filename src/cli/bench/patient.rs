@@ -8,10 +8,9 @@ use crate::model::{Answer, Fault, Model, ModelError, Progress, Request};
 pub(super) struct Patient(pub(super) Box<dyn Model>);
 
 fn hopeful(error: ModelError) -> ModelError {
-    let Fault::Unreachable { provider, reason, .. } = error.fault() else { return error };
+    let Fault::Unreachable { provider, reason, address, .. } = error.fault().clone() else { return error };
     let (sent, raw) = error.partial();
-    let fault = Fault::Server { provider: *provider, message: format!("no connection: {reason}"), transient: true };
-    ModelError::new(fault, sent.to_vec(), raw.to_vec())
+    ModelError::new(Fault::Unreachable { provider, reason, address, awaited: true }, sent.to_vec(), raw.to_vec())
 }
 
 impl Model for Patient {
