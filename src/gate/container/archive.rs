@@ -1,113 +1,81 @@
-//! The archive that carries the tree into a container: tar as in POSIX.1-1988 (ustar), with GNU's entries for long names.
+//! The archive that carries the tree into a container, in tar's form with GNU's entries for long names.
 //!
-//! Everything belongs to root there. Only what a tree holds is written: folders, plain files, links.
+//! Only what a tree holds is written: folders, plain files, links. Everything belongs to root there, and to one moment: the
+//! same tree gives the same bytes, whoever laid it out and when.
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-const BLOCK: usize = 512;
-/// The longest name that the head of an entry has room for.
-const NAME: usize = 100;
+use tar::{Builder, Header, HeaderMode};
 
 /// Writes entries to the stream of an archive.
-pub(super) struct Archive<W: Write> {
-    to: W,
-}
+pub(super) struct Archive<W: Write>(Builder<W>);
 
 impl<W: Write> Archive<W> {
     pub(super) fn new(to: W) -> Self {
-        Self { to }
+        Self(Builder::new(to))
     }
 
-    /// Writes a folder of the host with everything below it, in the order of names, as `name`.
-    ///
-    /// A file that changes meanwhile is an error: nobody else works on a worktree.
-    pub(super) fn folder(&mut self, name: &str, folder: &Path) -> io::Result<()> {
-        self.below(name.as_bytes(), folder)
-    }
-
-    fn below(&mut self, name: &[u8], folder: &Path) -> io::Result<()> {
-        let time = fs::symlink_metadata(folder)?.mtime();
-        self.head(&[name, b"/"].concat(), b'5', 0o755, 0, time, b"")?;
-        let mut entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
-        entries.sort_by_key(fs::DirEntry::file_name);
-        for entry in entries {
-            let (path, metadata) = (entry.path(), entry.metadata()?);
-            let name = [name, b"/", entry.file_name().as_bytes()].concat();
-            if metadata.is_dir() {
-                self.below(&name, &path)?;
-            } else if metadata.is_symlink() {
-                self.head(&name, b'2', 0o777, 0, metadata.mtime(), fs::read_link(&path)?.as_os_str().as_bytes())?;
-            } else if metadata.is_file() {
-                let mode = if metadata.permissions().mode() & 0o111 == 0 { 0o644 } else { 0o755 };
-                self.head(&name, b'0', mode, metadata.len(), metadata.mtime(), b"")?;
-                let copied = io::copy(&mut fs::File::open(&path)?.take(metadata.len()), &mut self.to)?;
-                if copied != metadata.len() {
-                    return Err(io::Error::other(format!("{} became shorter while it was read", path.display())));
-                }
-                self.pad(copied)?;
+    /// Writes a folder, a plain file or a link of the host as `name`; a folder with everything below it, in the order of
+    /// names.
+    pub(super) fn tree(&mut self, name: &Path, path: &Path) -> io::Result<()> {
+        let metadata = fs::symlink_metadata(path)?;
+        let mut header = Header::new_gnu();
+        header.set_metadata_in_mode(&metadata, HeaderMode::Deterministic);
+        if metadata.is_dir() {
+            self.0.append_data(&mut header, name, io::empty())?;
+            let mut entries = fs::read_dir(path)?.collect::<io::Result<Vec<_>>>()?;
+            entries.sort_by_key(fs::DirEntry::file_name);
+            entries.iter().try_for_each(|entry| self.tree(&name.join(entry.file_name()), &entry.path()))
+        } else if metadata.is_symlink() {
+            let target = fs::read_link(path)?;
+            // As it is: the other way to write it would make `a//b` into `a/b`.
+            match header.set_link_name_literal(target.as_os_str().as_bytes()) {
+                Ok(()) => self.0.append_data(&mut header, name, io::empty()),
+                Err(_too_long) => self.0.append_link(&mut header, name, target),
             }
+        } else if metadata.is_file() {
+            self.0.append_data(&mut header, name, fs::File::open(path)?)
+        } else {
+            Ok(())
         }
-        Ok(())
     }
 
     /// Writes a file from bytes.
     pub(super) fn file(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.head(name.as_bytes(), b'0', 0o644, bytes.len() as u64, 0, b"")?;
-        self.to.write_all(bytes)?;
-        self.pad(bytes.len() as u64)
+        let mut header = Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_size(bytes.len() as u64);
+        header.set_mtime(tar::DETERMINISTIC_TIMESTAMP);
+        self.0.append_data(&mut header, name, bytes)
     }
 
     /// Writes the end of the archive and gives the stream back.
-    pub(super) fn finish(mut self) -> io::Result<W> {
-        self.to.write_all(&[0; 2 * BLOCK])?;
-        self.to.flush()?;
-        Ok(self.to)
-    }
-
-    fn head(&mut self, name: &[u8], kind: u8, mode: u32, size: u64, time: i64, link: &[u8]) -> io::Result<()> {
-        for (text, kind) in [(link, b'K'), (name, b'L')] {
-            if text.len() > NAME {
-                self.entry(b"././@LongLink", kind, 0o644, text.len() as u64 + 1, 0, b"")?;
-                self.to.write_all(text)?;
-                self.to.write_all(&[0])?;
-                self.pad(text.len() as u64 + 1)?;
-            }
-        }
-        self.entry(&name[..name.len().min(NAME)], kind, mode, size, time, &link[..link.len().min(NAME)])
-    }
-
-    fn entry(&mut self, name: &[u8], kind: u8, mode: u32, size: u64, time: i64, link: &[u8]) -> io::Result<()> {
-        let mut block = [0; BLOCK];
-        let mut put = |at: usize, bytes: &[u8]| block[at..at + bytes.len()].copy_from_slice(bytes);
-        put(0, name);
-        put(100, format!("{mode:07o}").as_bytes());
-        put(108, b"0000000");
-        put(116, b"0000000");
-        put(124, format!("{size:011o}").as_bytes());
-        put(136, format!("{:011o}", time.max(0)).as_bytes());
-        put(148, b"        ");
-        put(156, &[kind]);
-        put(157, link);
-        put(257, b"ustar  \0");
-        let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
-        block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
-        self.to.write_all(&block)
-    }
-
-    fn pad(&mut self, size: u64) -> io::Result<()> {
-        let over = usize::try_from(size % BLOCK as u64).unwrap_or_default();
-        if over > 0 { self.to.write_all(&[0; BLOCK][over..]) } else { Ok(()) }
+    pub(super) fn finish(self) -> io::Result<W> {
+        let mut to = self.0.into_inner()?;
+        to.flush()?;
+        Ok(to)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
     use std::process::{Command, Stdio};
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    fn archived(folder: &Path) -> Vec<u8> {
+        let mut archive = Archive::new(Vec::new());
+        archive.tree(Path::new("in/tree"), folder).unwrap();
+        archive.file("in/words", b"a\0b").unwrap();
+        archive.finish().unwrap()
+    }
 
     #[test]
     fn a_tree_comes_out_of_the_archive_as_it_went_in() {
@@ -120,21 +88,35 @@ mod tests {
         fs::write(from.join("empty"), "").unwrap();
         fs::write(from.join("run.sh"), "exit\n").unwrap();
         fs::set_permissions(from.join("run.sh"), fs::Permissions::from_mode(0o700)).unwrap();
-        std::os::unix::fs::symlink("x".repeat(150), from.join("link")).unwrap();
-        let mut archive = Archive::new(Vec::new());
-        archive.folder("in/tree", &from).unwrap();
-        archive.file("in/words", b"a\0b").unwrap();
-        let bytes = archive.finish().unwrap();
-        assert_eq!(bytes.len() % BLOCK, 0);
+        let targets = [("long", "x".repeat(150)), ("plain", "./a//b/".into()), ("away", "/../etc".into())];
+        targets.iter().for_each(|(name, target)| symlink(target, from.join(name)).unwrap());
 
         let mut tar = Command::new("tar").args(["-x", "-C"]).arg(&to).stdin(Stdio::piped()).spawn().unwrap();
-        tar.stdin.take().unwrap().write_all(&bytes).unwrap();
+        tar.stdin.take().unwrap().write_all(&archived(&from)).unwrap();
         assert!(tar.wait().unwrap().success());
         let out = to.join("in/tree");
         assert_eq!(fs::read(out.join(&long).join(&long).join("file")).unwrap(), vec![7; 1000]);
         assert_eq!(fs::read(out.join("empty")).unwrap(), b"");
         assert_eq!(fs::metadata(out.join("run.sh")).unwrap().permissions().mode() & 0o777, 0o755);
-        assert_eq!(fs::read_link(out.join("link")).unwrap().to_string_lossy(), "x".repeat(150));
+        for (name, target) in targets {
+            assert_eq!(fs::read_link(out.join(name)).unwrap().to_string_lossy(), target);
+        }
         assert_eq!(fs::read(to.join("in/words")).unwrap(), b"a\0b");
+    }
+
+    #[test]
+    fn the_same_tree_gives_the_same_bytes_whenever_and_in_whatever_order_it_was_laid_out() {
+        let laid_out = |names: [&str; 3], moment: SystemTime, mode: u32| {
+            let folder = tempfile::tempdir().unwrap();
+            for name in names {
+                let path = folder.path().join(name);
+                fs::write(&path, name).unwrap();
+                fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+                fs::File::options().write(true).open(&path).unwrap().set_modified(moment).unwrap();
+            }
+            archived(folder.path())
+        };
+        let one = laid_out(["a", "b", "c"], SystemTime::UNIX_EPOCH, 0o600);
+        assert!(one == laid_out(["c", "b", "a"], SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30), 0o664));
     }
 }

@@ -125,7 +125,7 @@ impl Container {
         let stdin = child.stdin.take().expect("standard input is a pipe");
         let write = || -> std::io::Result<()> {
             let mut archive = Archive::new(BufWriter::with_capacity(1 << 18, stdin));
-            archive.folder(&format!("{BROUGHT}/tree"), worktree)?;
+            archive.tree(&Path::new(BROUGHT).join("tree"), worktree)?;
             for (path, text) in &request.generated {
                 archive.file(&format!("{BROUGHT}/generated/{path}"), text.as_bytes())?;
             }
