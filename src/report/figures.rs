@@ -103,7 +103,7 @@ impl ArmFigures {
         figures.reply_tokens = tokens(runs, |attempt| attempt.reply_tokens);
         figures.time = Spread::of(runs.iter().filter(|run| run.time > 0).map(|run| run.time));
         let time = |which: usize| {
-            let of_run = |run: &&RunFacts| run.attempts.iter().map(|attempt| attempt.times[which]).sum();
+            let of_run = |run: &&RunFacts| sum(run.attempts.iter().map(|attempt| attempt.times[which]));
             Spread::of(runs.iter().filter(|run| run.time > 0).map(of_run))
         };
         figures.times = [time(0), time(1)];
@@ -147,9 +147,14 @@ impl ArmFigures {
 fn tokens(runs: &[&RunFacts], of: fn(&AttemptFacts) -> Option<u64>) -> Spread {
     let of_run = |run: &&RunFacts| {
         let counted: Vec<u64> = run.attempts.iter().filter_map(of).collect();
-        (!counted.is_empty()).then(|| counted.iter().sum())
+        (!counted.is_empty()).then(|| sum(counted))
     };
     Spread::of(runs.iter().filter_map(of_run))
+}
+
+/// Adds up what a store says, which may be anything.
+fn sum(numbers: impl IntoIterator<Item = u64>) -> u64 {
+    numbers.into_iter().fold(0, u64::saturating_add)
 }
 
 pub(super) fn number(count: usize) -> u32 {

@@ -60,7 +60,7 @@ pub fn text(report: &Report, times: bool) -> String {
         let _ = writeln!(out, "rung {:<9}  {}", rung.number().label(), rung.result().word());
     }
     for table in tables::all(report, Extra { times }) {
-        let _ = writeln!(out, "\n{}\n{}", table.title, wrapped(&table.caption, WIDTH));
+        let _ = writeln!(out, "\n{}\n{}", table.title, wrapped(&line(&table.caption), WIDTH));
         out.push_str(&aligned(&table));
         for note in &table.notes {
             let note: String = note.iter().map(|piece| piece.text.as_str()).collect();
@@ -78,7 +78,7 @@ pub fn text(report: &Report, times: bool) -> String {
 pub fn brief(report: &Report) -> String {
     let mut out = String::new();
     for table in tables::brief(report) {
-        let _ = writeln!(out, "{}\n{}", wrapped(&table.caption, WIDTH), aligned(&table));
+        let _ = writeln!(out, "{}\n{}", wrapped(&line(&table.caption), WIDTH), aligned(&table));
     }
     out
 }
@@ -103,7 +103,7 @@ pub fn markdown(report: &Report, times: bool) -> String {
         let _ = writeln!(out, "- rung {}: {}", rung.number().label(), rung.result().word());
     }
     for table in tables::all(report, Extra { times }) {
-        let _ = writeln!(out, "\n## {}\n\n{}\n", table.title, cell(&table.caption));
+        let _ = writeln!(out, "\n## {}\n\n{}\n", table.title, cell(&line(&table.caption)));
         let _ = writeln!(out, "| {} |", table.head.iter().map(|name| cell(name)).collect::<Vec<_>>().join(" | "));
         let rule = (0..table.head.len()).map(|column| if is_number(&table, column) { "---:" } else { "---" });
         let _ = writeln!(out, "|{}|", rule.collect::<Vec<_>>().join("|"));

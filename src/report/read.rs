@@ -90,7 +90,7 @@ impl Reader<'_> {
             Some(Kind::Edit) => self.edit(event, &data)?,
             Some(Kind::Test) => {
                 if let Some(attempt) = self.facts.attempts.last_mut().filter(|attempt| attempt.tests.is_none()) {
-                    attempt.times[1] += took;
+                    attempt.times[1] = attempt.times[1].saturating_add(took);
                 }
             }
             Some(Kind::Verdict) => self.verdict(event, &data)?,
@@ -150,7 +150,7 @@ impl Reader<'_> {
         let reply = self.json_of(event, "canonical")?;
         let request = self.with_texts.then(|| self.json_of(event, "request")).transpose()?;
         let Some(attempt) = self.facts.attempts.last_mut() else { return Ok(()) };
-        attempt.times[0] += took;
+        attempt.times[0] = attempt.times[0].saturating_add(took);
         let is_second = std::mem::replace(&mut attempt.replied, true);
         let counted = |sum: Option<u64>, name| {
             let tokens = reply.get(name).and_then(Value::as_u64)?;

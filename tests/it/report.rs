@@ -5,10 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use runproof::campaign::{VALIDATION, validation_id};
-use runproof::canon::Sha256;
+use runproof::canon::{RunId, Sha256};
 use runproof::edit::Code;
 use runproof::report::{Ending, UNREAD};
-use runproof::store::{Access, Durability, NewRun, RunEnd, RunStatus, Store};
+use runproof::store::{Access, Durability, NewEvent, NewRun, RunEnd, RunStatus, Store};
 use serde_json::{Value, json};
 
 use crate::env::TestEnv;
@@ -140,6 +140,37 @@ fn nothing_foreign_becomes_markup_or_misleads() {
         let text = report(&env, &campaign, &["--format", form, "--no-check"]);
         assert!(!text.contains('\u{202e}') && !text.contains('\u{7}'), "{form}");
         assert!(form == "text" || !text.contains("<img"), "{form}");
+    }
+}
+
+#[test]
+fn neither_words_of_a_row_nor_numbers_beyond_all_bounds_do_harm() {
+    let env = TestEnv::new();
+    let mut store = Store::open(&env.work().join("s.sqlite"), Access::Create, Durability::Normal).unwrap();
+    let id = RunId::from_bytes([1; 12]);
+    let (kind, instance, arm, model, orchestration) = ("solve", "i", "a", "m", "o");
+    let tests = "\u{1b}]0;x\u{7}";
+    store
+        .begin_run(&NewRun { id, name: "x", kind, instance, arm, model, tests, orchestration, started_ms: 0 })
+        .unwrap();
+    let most = u64::MAX;
+    let reply = format!("{{\"prompt_tokens\":{most},\"completion_tokens\":{most}}}");
+    let observation = format!("{{\"elapsed_us\":{most}}}");
+    let mut append = |kind: &str, data: &str, bodies: &[(&str, &[u8])]| {
+        let event = NewEvent { kind, data: data.as_bytes(), bodies, observation: &observation };
+        store.append(id, &event).unwrap();
+    };
+    append("run", "{\"options\":{\"attempts\":2,\"seed\":1}}", &[]);
+    for number in 1..=2 {
+        append("prompt", &format!("{{\"attempt\":{number},\"shown\":[]}}"), &[]);
+        append("model_call", "{}", &[("request", b"{}"), ("canonical", reply.as_bytes())]);
+        append("test", "{}", &[]);
+        append("test", "{}", &[]);
+    }
+    store.close().unwrap();
+    for form in ["text", "markdown", "json", "html"] {
+        let output = env.run(&["report", "x", "--store", "s.sqlite", "--no-check", "--times", "--format", form]);
+        assert!(output.code == 0 && !output.stdout.contains(['\u{1b}', '\u{7}']), "{form} {}", output.stderr);
     }
 }
 
