@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -22,7 +23,7 @@ use crate::canon::tree::is_safe_path;
 /// The name of the settings file that makes a folder a task.
 pub(super) const SETTINGS: &str = "task.toml";
 const TEXT_LIMIT: u64 = 8 << 20;
-const HELD_OUT_LIMIT: usize = 32 << 20;
+const HELD_OUT_LIMIT: u64 = 32 << 20;
 const HELD_OUT_FILES: usize = 10_000;
 
 #[derive(Deserialize)]
@@ -174,10 +175,16 @@ fn repository(folder: &Path, settings: &Settings) -> Result<Repository, Wrong> {
 fn read_text(file: &Path) -> Result<String, InstanceError> {
     let place = || Place::of(file);
     let unreadable = |e: std::io::Error| InstanceError::Unreadable { place: place(), reason: e.to_string() };
-    if fs::metadata(file).map_err(unreadable)?.len() > TEXT_LIMIT {
+    // A device or a pipe may have no end, and its size is told as 0.
+    if !fs::metadata(file).map_err(unreadable)?.is_file() {
+        return Err(unreadable(std::io::Error::other("it is no plain file")));
+    }
+    let mut bytes = Vec::new();
+    fs::File::open(file).and_then(|file| file.take(TEXT_LIMIT + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+    if bytes.len() as u64 > TEXT_LIMIT {
         return Err(InstanceError::TooLarge { place: place(), limit: "8 MiB" });
     }
-    String::from_utf8(fs::read(file).map_err(unreadable)?).map_err(|e| InstanceError::Syntax {
+    String::from_utf8(bytes).map_err(|e| InstanceError::Syntax {
         place: place(),
         format: "UTF-8",
         reason: e.utf8_error().to_string(),
@@ -204,8 +211,9 @@ fn held_out(root: &Path) -> Result<Hidden, InstanceError> {
             if kind.is_dir() {
                 folders.push(path);
             } else if kind.is_file() {
-                let bytes = fs::read(entry.path()).map_err(unreadable)?;
-                size += bytes.len();
+                let mut bytes = Vec::new();
+                let file = fs::File::open(entry.path()).map_err(unreadable)?;
+                size += file.take(HELD_OUT_LIMIT - size + 1).read_to_end(&mut bytes).map_err(unreadable)? as u64;
                 files.insert(path, bytes);
             } else {
                 let reason = format!("{path} is a link or a device");
@@ -250,6 +258,18 @@ mod tests {
         fs::create_dir_all(folder.path().join("held_out")).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", folder.path().join("held_out/x")).unwrap();
         assert!(load(folder.path()).unwrap_err().to_string().contains("is a link or a device"));
+    }
+
+    #[test]
+    fn what_is_too_large_or_has_no_end_is_not_read() {
+        let folder = task(GOOD);
+        fs::create_dir_all(folder.path().join("held_out")).unwrap();
+        fs::File::create(folder.path().join("held_out/hole")).unwrap().set_len(1 << 40).unwrap();
+        assert!(matches!(load(folder.path()), Err(InstanceError::TooLarge { .. })), "{:?}", load(folder.path()));
+        let folder = task(GOOD);
+        fs::remove_file(folder.path().join("issue.md")).unwrap();
+        std::os::unix::fs::symlink("/dev/null", folder.path().join("issue.md")).unwrap();
+        assert!(load(folder.path()).unwrap_err().to_string().contains("no plain file"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::error::InstanceError;
+use super::row::is_id;
 use super::types::{Hidden, Instance, Repository};
 use crate::canon;
 use crate::canon::tree::is_safe_path;
@@ -124,6 +125,9 @@ impl Instance {
     /// Anything but the canonical bytes of an instance.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, InstanceError> {
         let r: Record = canon::json::from_bytes(bytes).map_err(|e| InstanceError::Record(e.to_string()))?;
+        if !is_id(&r.id) {
+            return Err(InstanceError::Record(format!("its id {:?} is none", r.id)));
+        }
         if let Some(path) = r.included.keys().find(|path| !is_safe_path(path)) {
             return Err(InstanceError::Record(format!("the included folder's path {path:?} is not safe")));
         }
@@ -234,6 +238,7 @@ mod tests {
         let bytes = instance(Repository::Path(PathBuf::new())).to_bytes();
         let text = String::from_utf8(bytes).unwrap();
         for (from, to) in [
+            ("\"id\":\"t\"", "\"id\":\"../t\""),
             ("a.py", "../a.py"),
             ("node_modules", "../node_modules"),
             ("00ff10", "00FF10"),
