@@ -94,11 +94,14 @@ fn exchanges<'e>(evidence: &'e Evidence<'_>) -> impl Iterator<Item = &'e Entry> 
 
 /// Says what is wrong with the order of a recording's events, if anything.
 fn disorder(evidence: &Evidence<'_>) -> Option<String> {
-    let (last, between) = evidence.entries().get(1..)?.split_last()?;
+    const CUT_OFF: &str = "the recording was cut off: it has no end";
+    let Some((last, between)) = evidence.entries().get(1..).and_then(<[Entry]>::split_last) else {
+        return Some(CUT_OFF.into());
+    };
     if let Some(entry) = between.iter().find(|entry| entry.kind != Kind::Exchange) {
         return Some(format!("event {} is no exchange", entry.position));
     }
-    (last.kind != Kind::Result).then(|| "the recording was cut off: it has no end".into())
+    (last.kind != Kind::Result).then(|| CUT_OFF.into())
 }
 
 /// Every canonical request and reply comes out of the raw bytes.
@@ -294,6 +297,18 @@ mod tests {
         let open = Verdict::NotAssessed;
         assert_eq!(verdicts, [Verdict::Passed, open, open, open, open]);
         assert!(rung.criteria()[1].reason.contains("exchange/0"), "{}", rung.criteria()[1].reason);
+    }
+
+    #[test]
+    fn a_recording_that_was_cut_off_before_its_first_call_is_not_complete() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut store, run) = begun(folder.path());
+        let mut recorder = Recorder::new(&mut store, run, Clock { now_us: || 0, sleep: |_| {} }, Retries::default());
+        proxy::begin(&mut recorder, &header(Sampling::Observe)).unwrap();
+        let evidence = Evidence::of_run(&store, run).unwrap();
+        let rung = assess(&RunInput { evidence: &evidence, roots: None, replay: Replay::None("none") });
+        let complete = rung.criterion("transcript-complete").unwrap();
+        assert!(complete.verdict == Verdict::Failed && complete.reason.contains("cut off"), "{}", complete.reason);
     }
 
     #[test]
