@@ -77,8 +77,8 @@ fn select(connection: &Connection, unneeded: &Unneeded) -> Result<Vec<(u32, RunR
     let wanted = match unneeded {
         Unneeded::Superseded => superseded(connection, &rows)?,
         Unneeded::Runs(ids) => {
-            let is_there = |id: &&RunId| !rows.iter().any(|(_, row)| row.id == **id);
-            match ids.iter().find(is_there) {
+            let is_missing = |id: &&RunId| !rows.iter().any(|(_, row)| row.id == **id);
+            match ids.iter().find(is_missing) {
                 Some(missing) => return Err(StoreError::MissingRun(*missing)),
                 None => ids.clone(),
             }
