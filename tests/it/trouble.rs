@@ -173,3 +173,19 @@ fn a_full_disk_ends_the_campaign_and_leaves_no_verdict() {
     let resumed: Value = serde_json::from_str(lines[2]).unwrap();
     assert_eq!((&resumed["arms"][0]["resolved"], &resumed["canonical_root"]), (&json!(2), &root));
 }
+
+#[test]
+fn what_a_run_has_used_that_was_cut_off_counts_for_the_limit_of_all() {
+    let env = campaign(1);
+    let mut healthy = ollama("m", vec![WRONG.into()]);
+    let mut calls = 0;
+    let stub = Stub::start(move |seen| {
+        calls += usize::from(seen.path == "/api/chat");
+        if calls > 1 { Reaction::json(500, r#"{"error":"gone"}"#) } else { healthy(seen) }
+    });
+    let url = stub.url();
+    let cut = env.run(&asked(&url, &["--arms=direct-2", "--patience=0"]));
+    assert_eq!(cut.code, 4, "{cut:?}");
+    let output = env.run(&asked(&url, &["--arms=direct-2", "--patience=0", "--resume", "--total-tokens=1"]));
+    assert!(output.code == 5 && output.stderr.contains("no further run was begun"), "{output:?}");
+}

@@ -16,7 +16,7 @@ use std::sync::atomic::AtomicBool;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::campaign::{Plan, Spent, Summary};
+use crate::campaign::{Plan, Summary};
 use crate::instance;
 use crate::report::brief;
 use crate::solve::Arm;
@@ -134,7 +134,7 @@ fn campaign(args: &BenchArgs, global: &Global, ui: &mut Ui) -> Result<Exit, Fail
         folder: &folder,
         ui: &ui.silenced(),
         is_down: AtomicBool::new(false),
-        spent: Mutex::new(Spent::default()),
+        spent: Mutex::default(),
         began_us: Host::now_us(),
     };
     let done = bench.perform(shard, ui);

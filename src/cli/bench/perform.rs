@@ -42,8 +42,8 @@ pub(super) struct Bench<'a> {
     pub(super) ui: &'a Ui,
     /// Whether the model's server did not answer when it was last asked.
     pub(super) is_down: AtomicBool,
-    /// What all runs have used, where there is a limit of it.
-    pub(super) spent: Mutex<Spent>,
+    /// What each run has used, where there is a limit of all.
+    pub(super) spent: Mutex<BTreeMap<RunId, Spent>>,
     pub(super) began_us: u64,
 }
 
@@ -64,9 +64,7 @@ impl Bench<'_> {
         let ended: BTreeSet<RunId> =
             store.runs()?.iter().filter(|row| row.status == RunStatus::Finished).map(|row| row.id).collect();
         if self.args.limits.counts() {
-            for member in self.plan.members().iter().filter(|member| ended.contains(&member.run)) {
-                self.count(&store, member)?;
-            }
+            self.plan.members().iter().try_for_each(|member| self.count(&store, member))?;
         }
         drop(store);
         let places: BTreeMap<&String, usize> = self.plan.instances.keys().zip(0..).collect();
@@ -79,8 +77,7 @@ impl Bench<'_> {
         let done = crew::each(&stints, self.args.jobs as usize, |stint| {
             let mut workbench = None;
             let written = stint.iter().enumerate().try_for_each(|(place, member)| {
-                let spent = *self.spent.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(reached) = self.args.limits.reached(spent, self.began_us) {
+                if let Some(reached) = self.args.limits.reached(self.spent(), self.began_us) {
                     *limit.lock().unwrap_or_else(PoisonError::into_inner) = Some(reached);
                     return Ok(());
                 }
@@ -175,14 +172,19 @@ impl Bench<'_> {
         Ok(if self.args.patience > 0 { Box::new(Patient(model)) } else { model })
     }
 
-    /// Adds what a run has used.
+    /// Counts what a run has used, whether or not it came to its end.
     fn count(&self, store: &Store, member: &Member) -> Result<(), Failure> {
         if store.run(member.run)?.is_some() {
-            let more = Spent::of_run(store, member.run, &self.options(member)?, &self.args.limits.prices())?;
-            let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
-            *spent = spent.and(more);
+            let spent = Spent::of_run(store, member.run, &self.options(member)?, &self.args.limits.prices())?;
+            self.spent.lock().unwrap_or_else(PoisonError::into_inner).insert(member.run, spent);
         }
         Ok(())
+    }
+
+    /// Returns what all runs have used.
+    fn spent(&self) -> Spent {
+        let spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        spent.values().fold(Spent::default(), |all, one| all.and(*one))
     }
 
     /// Writes a row of a run that could not even begin, so that it is known why, and that it is to be done again.
