@@ -24,8 +24,10 @@ pub fn validation_id(instance: &Blake3, number: u32) -> RunId {
 pub struct Validated {
     /// Whether the last of its checks found it fit; nothing if none came to an end.
     pub valid: Option<bool>,
-    /// The check that did not come to its end, or the next one.
-    pub next: RunId,
+    /// The last check that came to its end.
+    pub last: Option<RunId>,
+    /// Number of the last check, if it did not come to its end, or of the next one.
+    pub next: u32,
 }
 
 /// Looks up what a store says about the instance with a digest.
@@ -33,17 +35,18 @@ pub struct Validated {
 /// # Errors
 /// A store that cannot be read.
 pub fn validated(store: &Store, instance: &Blake3) -> Result<Validated, StoreError> {
-    let mut valid = None;
+    let mut found = Validated { valid: None, last: None, next: 0 };
     for number in 0.. {
-        let next = validation_id(instance, number);
-        match store.run(next)? {
+        match store.run(validation_id(instance, number))? {
             Some(row) if row.status == RunStatus::Finished => {
-                valid = Some(row.outcome == VALID);
+                found = Validated { valid: Some(row.outcome == VALID), last: Some(row.id), next: number + 1 };
             }
-            _ => return Ok(Validated { valid, next }),
+            // Another one may follow, that was begun with other options.
+            Some(_) => found.next = number,
+            None => break,
         }
     }
-    unreachable!("a store holds fewer runs than there are numbers")
+    Ok(found)
 }
 
 /// Names the instances of a plan that were found unfit.

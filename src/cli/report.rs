@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use crate::campaign::{KIND, Plan, Summary, environment_invalid, validation_id};
+use crate::campaign::{KIND, Plan, Summary, environment_invalid, validated};
 use crate::canon::Blake3;
 use crate::report::{Page, Planned, Report, ReportError, Size, Subject, markdown, text};
 use crate::rung::{Ladder, Profile};
@@ -232,14 +232,7 @@ pub(crate) fn of_plan(store: &Store, plan: &Plan, rows: &[RunRow]) -> Result<Sub
 
 /// Returns why the last check of an instance that came to its end came out as it did.
 fn reason(store: &Store, instance: &Blake3) -> Result<String, Failure> {
-    let mut last = None;
-    for number in 0.. {
-        match store.run(validation_id(instance, number))? {
-            Some(row) if row.status == RunStatus::Finished => last = Some(row.id),
-            _ => break,
-        }
-    }
-    let events = last.map(|run| store.events(run)).transpose()?.unwrap_or_default();
+    let events = validated(store, instance)?.last.map(|run| store.events(run)).transpose()?.unwrap_or_default();
     let result = events.iter().rfind(|event| event.kind == Kind::Result.name());
     let data: Value =
         result.map(|event| serde_json::from_slice(&event.data)).transpose().unwrap_or_default().unwrap_or_default();

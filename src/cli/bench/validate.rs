@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::campaign::{VALIDATION, validated};
+use crate::campaign::{VALIDATION, validated, validation_id};
 use crate::canon::{Blake3, RunId};
 use crate::cli::args::Global;
 use crate::cli::claim::Claim;
@@ -120,7 +120,8 @@ fn check(args: &ValidateArgs, instance: &Instance, path: &Path, folder: &Path, u
     let pinned = args.workbench.images.pin(instance, ui);
     let instance = pinned.as_ref().unwrap_or(instance);
     let mut store = Store::open(path, Access::Create, Durability::Full)?;
-    let was = validated(&store, &Blake3::of(&instance.to_bytes()))?;
+    let digest = Blake3::of(&instance.to_bytes());
+    let was = validated(&store, &digest)?;
     let repository = match &instance.repository {
         Repository::Named(name) => name.clone(),
         _ => "(task folders)".to_owned(),
@@ -139,7 +140,11 @@ fn check(args: &ValidateArgs, instance: &Instance, path: &Path, folder: &Path, u
     }
     found.known = false;
     let began = Host::now_us();
-    let (outcome, reason) = match record(args, instance, &mut store, was.next, folder, ui)? {
+    let mut run = validation_id(&digest, was.next);
+    if is_begun_otherwise(&store, run, &options(args))? {
+        run = validation_id(&digest, was.next + 1);
+    }
+    let (outcome, reason) = match record(args, instance, &mut store, run, folder, ui)? {
         Ok(validation) => (validation.word(), validation.reason),
         Err(failure) => ("environment-error", failure.message),
     };
@@ -150,6 +155,13 @@ fn check(args: &ValidateArgs, instance: &Instance, path: &Path, folder: &Path, u
     found.milliseconds = Host::now_us().saturating_sub(began) / 1000;
     store.close()?;
     Ok(found)
+}
+
+/// Says whether a check was cut off that had other options: it cannot go on with these.
+fn is_begun_otherwise(store: &Store, run: RunId, options: &Options) -> Result<bool, Failure> {
+    let events = if store.run(run)?.is_some() { store.events(run)? } else { Vec::new() };
+    let recorded = events.first().map(|first| Options::from_header(&first.data));
+    Ok(recorded.is_some_and(|recorded| recorded.is_ok_and(|recorded| recorded != *options)))
 }
 
 /// Records the check of one instance; the inner failure is the environment's, the outer one the store's.
