@@ -1,6 +1,6 @@
 //! What a campaign consists of, the ids that follow from it, and how two plans differ.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -11,6 +11,8 @@ use crate::solve::{Options, orchestration_digest};
 
 /// Version of the plan's form.
 const FORMAT: u32 = 1;
+/// Runs of a plan at most: a short text could name far more than any machine has room for.
+const MOST_RUNS: usize = 1 << 20;
 
 /// Everything that the course of a campaign depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +56,9 @@ pub enum PlanError {
     /// The same thing twice.
     #[error("the {0} {1} is named twice")]
     Twice(&'static str, String),
+    /// More runs than are kept apart.
+    #[error("the campaign has more than {MOST_RUNS} runs")]
+    TooMany,
     /// Recorded bytes that are no plan.
     #[error("the campaign's plan cannot be read: {0}")]
     Malformed(String),
@@ -69,7 +74,7 @@ impl Plan {
     /// Makes a plan of instances, arms and seeds.
     ///
     /// # Errors
-    /// Nothing of one of them, or something twice.
+    /// Nothing of one of them, something twice, or too much of all.
     pub fn new(
         name: String,
         instances: &[Instance],
@@ -77,13 +82,6 @@ impl Plan {
         seeds: Vec<u32>,
         profile: Sha256,
     ) -> Result<Self, PlanError> {
-        let missing = [("instances", instances.is_empty()), ("arms", arms.is_empty()), ("seeds", seeds.is_empty())];
-        if let Some((what, _)) = missing.into_iter().find(|(_, is_empty)| *is_empty) {
-            return Err(PlanError::Empty(what));
-        }
-        if let Some(twice) = seeds.iter().enumerate().find(|(at, seed)| seeds[..*at].contains(seed)) {
-            return Err(PlanError::Twice("seed", twice.1.to_string()));
-        }
         let mut plan = Self {
             format: FORMAT,
             name,
@@ -103,17 +101,38 @@ impl Plan {
                 return Err(PlanError::Twice("arm", twice.arm));
             }
         }
-        Ok(plan)
+        plan.checked()
+    }
+
+    /// Makes sure that there are runs, and that each is one of its own.
+    fn checked(self) -> Result<Self, PlanError> {
+        let counts = [("instances", self.instances.len()), ("arms", self.arms.len()), ("seeds", self.seeds.len())];
+        if let Some((what, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
+            return Err(PlanError::Empty(what));
+        }
+        if counts.into_iter().fold(1, |runs: usize, (_, count)| runs.saturating_mul(count)) > MOST_RUNS {
+            return Err(PlanError::TooMany);
+        }
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = self.seeds.iter().find(|seed| !seen.insert(**seed)) {
+            return Err(PlanError::Twice("seed", twice.to_string()));
+        }
+        match self.arms.iter().find(|(name, options)| **name != options.arm) {
+            Some((name, options)) => {
+                Err(PlanError::Malformed(format!("its arm {name} has the options of {}", options.arm)))
+            }
+            None => Ok(self),
+        }
     }
 
     /// Reads a recorded plan.
     ///
     /// # Errors
-    /// Bytes of another shape or version.
+    /// Bytes of another shape or version, or what no new plan could be.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, PlanError> {
         let plan: Self = canonical::from_bytes(bytes)?;
         match plan.format {
-            FORMAT => Ok(plan),
+            FORMAT => plan.checked(),
             other => Err(PlanError::Malformed(format!("its form {other} is unknown"))),
         }
     }
@@ -180,5 +199,45 @@ fn compare(place: &str, recorded: &Value, now: &Value, lines: &mut Vec<String>) 
         }
     } else if recorded != now {
         lines.push(format!("{place}: {recorded} recorded, {now} now"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn recorded(change: impl FnOnce(&mut Value)) -> Result<Plan, PlanError> {
+        let options = json!({
+            "arm": "direct-1", "model": "scripted:x", "tests": "existing-tests", "attempts": 1, "seed": 1,
+            "context_tokens": 8192, "reply_tokens": 512, "constrained": true, "red_runs": 1, "timeout_seconds": 60,
+        });
+        let mut plan = json!({
+            "format": FORMAT, "name": "n", "orchestration": Blake3::of(b"rules"), "seeds": [1, 2],
+            "instances": {"a": Blake3::of(b"a"), "b": Blake3::of(b"b")}, "arms": {"direct-1": options},
+            "profile": Sha256::of(b"profile"),
+        });
+        change(&mut plan);
+        Plan::from_bytes(&canonical::to_bytes(&plan).unwrap())
+    }
+
+    #[test]
+    fn a_recorded_plan_keeps_what_a_new_one_promises() {
+        assert_eq!(recorded(|_| {}).unwrap().members().len(), 4);
+        let more = |plan: &mut Value| plan["seeds"] = (0..=MOST_RUNS as u32 / 2).collect();
+        assert!(matches!(recorded(more), Err(PlanError::TooMany)));
+        for (key, value, words) in [
+            ("seeds", json!([1, 1]), "the seed 1 is named twice"),
+            ("seeds", json!([]), "no seeds"),
+            ("instances", json!({}), "no instances"),
+            ("arms", json!({}), "no arms"),
+            ("format", json!(FORMAT + 1), "unknown"),
+        ] {
+            let error = recorded(|plan| plan[key] = value).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+        let renamed = recorded(|plan| plan["arms"]["direct-1"]["arm"] = json!("direct-6"));
+        assert!(renamed.unwrap_err().to_string().contains("direct-6"));
     }
 }

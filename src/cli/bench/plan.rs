@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::campaign::{KIND, Plan, PlanError};
-use crate::canon::{Blake3, RunId};
+use crate::canon::{Blake3, RunId, Sha256};
 use crate::instance::Instance;
 use crate::prompt::skills_room;
 use crate::rung::Profile;
@@ -31,7 +31,10 @@ pub(super) fn plan(args: &BenchArgs, instances: &[Instance], profile: &Profile) 
     let name = name(args);
     let profile = profile.digest().map_err(|error| Failure::new(FailureKind::Malformed, error))?;
     Plan::new(name, instances, arms, args.seeds.clone(), profile).map_err(|error| {
-        let hint = "name at least one instance, arm and seed, each once";
+        let hint = match &error {
+            PlanError::TooMany => "make several campaigns of it",
+            _ => "name at least one instance, arm and seed, each once",
+        };
         Failure::new(FailureKind::Usage, error).hint(hint)
     })
 }
@@ -136,7 +139,13 @@ pub(crate) fn recorded(store: &Store, row: &RunRow) -> Result<(Plan, Profile), F
     let events = store.events(row.id)?;
     let first = events.first().ok_or_else(|| malformed("its plan is not recorded".into()))?;
     let plan = Plan::from_bytes(&first.data).map_err(|error: PlanError| malformed(error.to_string()))?;
+    if plan.id() != row.id {
+        return Err(malformed("its plan is that of another campaign".into()));
+    }
     let bytes = store.body(row.id, first.seq, "profile")?;
+    if Sha256::of(&bytes) != plan.profile {
+        return Err(malformed("its profile is not the one of the plan".into()));
+    }
     let text = std::str::from_utf8(&bytes).map_err(|error| malformed(error.to_string()))?;
     let profile = Profile::from_text(text).map_err(|error| malformed(error.to_string()))?;
     Ok((plan, profile))
