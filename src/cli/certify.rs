@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use crate::certificate::{self, Envelope, MAX_CERTIFICATE, SecretKey, Statement, Trust, export};
+use crate::certificate::{self, Envelope, MAX_CERTIFICATE, SecretKey, Statement, Trust, Verification, export};
 use crate::rung::{Profile, Rung, Verdict};
 use crate::store::{RunRow, Store};
 use crate::transcript::Evidence;
@@ -178,6 +178,14 @@ fn sign(statement: Statement, rungs: Vec<Rung>, key: &SecretKey) -> Result<Issue
             .hint("nothing was signed; rename what shows it, or record the run anew")
     })?;
     Ok(Issued { envelope: Envelope::sign(statement.to_bytes(), key), statement, rungs })
+}
+
+/// Says whether a certificate lies at `path` that `key` signed, of this recording of the run.
+pub(crate) fn is_of(path: &Path, row: &RunRow, key: &SecretKey) -> bool {
+    let Ok(bytes) = read_regular(path, MAX_CERTIFICATE, "certificate") else { return false };
+    let verification = Verification::begin(&bytes, &Trust::Key(key.public()), &today(), 0);
+    let run = verification.statement().and_then(Statement::run);
+    run.is_some_and(|run| row.raw_root == Some(run.transcript.raw_root.as_sha256()))
 }
 
 /// Writes a certificate and its companion.

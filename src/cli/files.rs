@@ -1,7 +1,6 @@
 //! The files that a run leaves for other tools: report.json in the harness's shape, the patch, predictions.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -9,6 +8,7 @@ use serde_json::{Value, json};
 use crate::solve::{Outcome, OutcomeKind};
 use crate::transcript::Roots;
 
+use super::keyfile::write_whole;
 use super::solve::Job;
 use super::{Failure, FailureKind};
 
@@ -25,9 +25,9 @@ pub(crate) fn write(folder: &Path, job: &Job<'_>, outcome: &Outcome, roots: &Roo
     fs::create_dir_all(&own).map_err(|error| cannot(&own, &error))?;
     let report = own.join("report.json");
     let text = serde_json::to_string_pretty(&report_json(job, outcome, roots)).unwrap_or_default();
-    fs::write(&report, text + "\n").map_err(|error| cannot(&report, &error))?;
+    write_whole(&report, (text + "\n").as_bytes(), true)?;
     let patch = own.join("patch.diff");
-    fs::write(&patch, &outcome.patch).map_err(|error| cannot(&patch, &error))?;
+    write_whole(&patch, &outcome.patch, true)?;
 
     let predictions = folder.join("predictions.jsonl");
     let line = json!({
@@ -36,12 +36,13 @@ pub(crate) fn write(folder: &Path, job: &Job<'_>, outcome: &Outcome, roots: &Roo
         "model_patch": String::from_utf8_lossy(&outcome.patch),
         "runproof_solved_by": outcome.solved_by(job.options),
     });
-    replace_line(&predictions, &job.instance.id, &line).map_err(|error| cannot(&predictions, &error))?;
+    let lines = with_line(&predictions, &job.instance.id, &line).map_err(|error| cannot(&predictions, &error))?;
+    write_whole(&predictions, lines.as_bytes(), true)?;
     Ok(Reports { report, patch, predictions })
 }
 
-/// The official harness takes one line an instance, so a later run's line replaces the earlier one.
-fn replace_line(path: &Path, id: &str, line: &Value) -> std::io::Result<()> {
+/// Returns the lines of a file with a later one. The official harness takes one line an instance, so it replaces the earlier.
+fn with_line(path: &Path, id: &str, line: &Value) -> std::io::Result<String> {
     let old = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
@@ -57,11 +58,7 @@ fn replace_line(path: &Path, id: &str, line: &Value) -> std::io::Result<()> {
     }
     text.push_str(&line.to_string());
     text.push('\n');
-    let temporary = path.with_extension("jsonl.new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&temporary)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)
+    Ok(text)
 }
 
 /// Returns the report in the shape of the SWE-bench harness's `report.json`, with our own facts beside it.

@@ -1,8 +1,14 @@
 //! `bench` as a person uses it: arms and seeds over task folders with the scripted model, killed, resumed, in shards.
 
 use std::fs;
+use std::path::Path;
 
+use runproof::campaign::{KIND, Plan, VALIDATION, validated, validation_id};
+use runproof::canon::{Blake3, RunId, Sha256};
+use runproof::instance::load;
+use runproof::rung::Profile;
 use runproof::statistics::wilson;
+use runproof::store::{Access, Durability, NewEvent, NewRun, RunEnd, RunStatus, Store};
 use serde_json::{Value, json};
 
 use crate::env::TestEnv;
@@ -327,4 +333,105 @@ fn runs_that_selected_other_files_are_no_pair() {
     assert_eq!(paired(&runs[1]).0, "passed", "{}", paired(&runs[1]).1);
     let (verdict, reason) = paired(&runs[2]);
     assert!(verdict == "failed" && reason.contains("selected other files"), "{verdict} {reason}");
+}
+
+/// Adds a run with one event to a store, ended with an outcome or cut off.
+fn add(path: &Path, run: &NewRun<'_>, [kind, data]: [&str; 2], bodies: &[(&str, &[u8])], outcome: Option<&str>) {
+    let mut store = Store::open(path, Access::Create, Durability::Full).unwrap();
+    store.begin_run(run).unwrap();
+    store.append(run.id, &NewEvent { kind, data: data.as_bytes(), bodies, observation: "{}" }).unwrap();
+    if let Some(outcome) = outcome {
+        let (status, root) = (RunStatus::Finished, Sha256::of(b""));
+        let end = RunEnd { status, outcome, attempts: 1, raw_root: root, canonical_root: root, finished_ms: 0 };
+        store.finish_run(run.id, &end).unwrap();
+    }
+    store.close().unwrap();
+}
+
+fn row<'a>(id: RunId, kind: &'a str, arm: &'a str) -> NewRun<'a> {
+    let (name, instance, model, tests, orchestration) = ("tasks", "task0", "m", "oracle-tests", "o");
+    NewRun { id, name, kind, instance, arm, model, tests, orchestration, started_ms: 0 }
+}
+
+/// Returns the recorded plan of the campaign in an environment's store, and its profile.
+fn planned(env: &TestEnv) -> (Plan, String, Vec<u8>) {
+    let path = env.work().join(".runproof/transcripts.sqlite");
+    let store = Store::open(&path, Access::Read, Durability::Full).unwrap();
+    let row = store.runs().unwrap().into_iter().find(|row| row.kind == KIND).unwrap();
+    let data = store.events(row.id).unwrap()[0].data.clone();
+    let plan = Plan::from_bytes(&data).unwrap();
+    assert_eq!(plan.id(), row.id);
+    (plan, String::from_utf8(data).unwrap(), store.body(row.id, 0, "profile").unwrap())
+}
+
+#[test]
+fn a_plan_or_profile_that_was_exchanged_in_a_store_is_refused() {
+    let env = campaign(1);
+    bench(&env, &SMALL, &[]);
+    let (plan, data, profile) = planned(&env);
+    let other = Profile { instances: 1, ..Profile::default() }.to_bytes().unwrap();
+    for (number, id, profile, words) in [
+        (1, RunId::from_bytes([7; 12]), &profile, "its plan is that of another campaign"),
+        (2, plan.id(), &other, "its profile is not the one of the plan"),
+    ] {
+        let name = format!("{number}.sqlite");
+        add(&env.work().join(&name), &row(id, KIND, ""), ["run", &data], &[("profile", profile)], Some("planned"));
+        for verb in [&["check", "tasks"][..], &["report", "tasks", "--no-check"]] {
+            let output = env.run(&[verb, &["--store", &name]].concat());
+            assert!(output.code == 3 && output.stderr.contains(words), "{output:?}");
+        }
+    }
+}
+
+#[test]
+fn a_certificate_of_another_key_or_of_an_earlier_recording_is_issued_anew() {
+    let env = campaign(1);
+    for key in ["k", "l"] {
+        env.run(&["key", "new", key]).sound();
+        bench(&env, &SMALL, &["--certificates", "certs", "--key", key]);
+        fs::remove_file(env.work().join(".runproof/transcripts.sqlite")).unwrap();
+    }
+    let certificates = fs::read_dir(env.work().join("certs")).unwrap().map(|entry| entry.unwrap().path());
+    let certificates: Vec<_> = certificates.filter(|path| path.to_string_lossy().ends_with(".dsse.json")).collect();
+    assert_eq!(certificates.len(), 2, "of the run and of the campaign: {certificates:?}");
+    for path in certificates {
+        env.run(&["verify", path.to_str().unwrap(), "--key", "l.pub", "--require", "signature"]).sound();
+    }
+}
+
+#[test]
+fn results_lie_where_the_plan_says_and_not_where_a_row_does() {
+    let env = campaign(1);
+    bench(&env, &SMALL, &[]);
+    let (plan, data, profile) = planned(&env);
+    let path = env.work().join("other.sqlite");
+    add(&path, &row(plan.id(), KIND, ""), ["run", &data], &[("profile", &profile)], Some("planned"));
+    let run = row(plan.members()[0].run, "solve", "../../away");
+    add(&path, &run, ["result", "{}"], &[("patch", b"")], Some("unresolved"));
+    bench(&env, &SMALL, &["--store=other.sqlite", "--resume", "--results", "a/b/out"]);
+    assert!(env.work().join("a/b/out/direct-2/seed-42/task0/report.json").exists());
+    assert!(!env.work().join("a/away").exists());
+}
+
+#[test]
+fn a_check_that_was_cut_off_is_begun_anew_with_other_options() {
+    let env = campaign(1);
+    let fix = "--- a/basket.py\n+++ b/basket.py\n@@ -3,3 +3,3 @@\n     for price in prices:\n-        result = price\n+        result += price\n     return result\n";
+    fs::write(env.work().join("tasks/task0/fix.patch"), fix).unwrap();
+    let instance = load(env.work().join("tasks/task0").to_str().unwrap()).unwrap();
+    let digest = Blake3::of(&instance.to_bytes());
+    let open = |name: &str| Store::open(&env.work().join(name), Access::Read, Durability::Full).unwrap();
+    let validate = |store: &str, seconds: &str| {
+        let output = env.run(&["bench", "validate", "tasks", "--json", "--store", store, "--timeout", seconds]).sound();
+        serde_json::from_str::<Value>(output.lines().next().unwrap()).unwrap()
+    };
+    assert_eq!(validate("whole.sqlite", "7")["outcome"], "valid");
+    let first = open("whole.sqlite").events(validation_id(&digest, 0)).unwrap().remove(0);
+    let data = String::from_utf8(first.data).unwrap();
+    let run = row(validation_id(&digest, 0), VALIDATION, "known-fix");
+    add(&env.work().join("cut.sqlite"), &run, ["run", &data], &[], None);
+    assert_eq!(validated(&open("cut.sqlite"), &digest).unwrap().valid, None);
+    let found = validate("cut.sqlite", "8");
+    assert_eq!((&found["outcome"], &found["known"]), (&json!("valid"), &json!(false)));
+    assert_eq!(validate("cut.sqlite", "9")["known"], true);
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use crate::campaign::{HarnessResult, Plan};
+use crate::campaign::{HarnessResult, Member, Plan};
 use crate::certificate::SecretKey;
 use crate::cli::certify;
+use crate::cli::keyfile::write_whole;
 use crate::cli::ui::{Unit, counted};
 use crate::cli::{Failure, FailureKind, Ui};
 use crate::instance::Instance;
@@ -14,14 +15,15 @@ use crate::rung::Profile;
 use crate::solve::Options;
 use crate::store::{RunRow, RunStatus, Store};
 
-/// The finished runs of a plan, each with its arm's options, by arm, seed and instance.
-fn ended(plan: &Plan, store: &Store) -> Result<Vec<(RunRow, Options)>, Failure> {
+/// The finished runs of a plan, each with its place in it and its options, by instance, arm and seed.
+fn ended(plan: &Plan, store: &Store) -> Result<Vec<(Member, RunRow, Options)>, Failure> {
     let rows: BTreeMap<_, _> = store.runs()?.into_iter().map(|row| (row.id, row)).collect();
     let mut found = Vec::new();
     for member in plan.members() {
         let row = rows.get(&member.run).filter(|row| row.status == RunStatus::Finished);
         if let (Some(row), Some(options)) = (row, plan.arms.get(&member.arm)) {
-            found.push((row.clone(), Options { seed: member.seed, ..options.clone() }));
+            let options = Options { seed: member.seed, ..options.clone() };
+            found.push((member, row.clone(), options));
         }
     }
     Ok(found)
@@ -35,24 +37,24 @@ pub(super) fn results(
     folder: &Path,
 ) -> Result<(), Failure> {
     let mut predictions = BTreeMap::<_, String>::new();
-    for (row, options) in ended(plan, store)? {
-        let Some(instance) = instances.get(row.instance.as_str()) else { continue };
+    for (member, row, options) in ended(plan, store)? {
+        let Some(instance) = instances.get(member.instance.as_str()) else { continue };
         let Some(result) = HarnessResult::of_run(store, &row, instance, &options)? else { continue };
-        let of_arm = folder.join(&row.arm).join(format!("seed-{}", options.seed));
+        let of_arm = folder.join(&member.arm).join(format!("seed-{}", options.seed));
         let own = of_arm.join(&instance.id);
         fs::create_dir_all(&own).map_err(|error| cannot(&own, &error))?;
         let report = serde_json::to_string_pretty(&result.report).unwrap_or_default() + "\n";
         for (name, bytes) in [("report.json", report.as_bytes()), ("patch.diff", &result.patch)] {
-            let path = own.join(name);
-            fs::write(&path, bytes).map_err(|error| cannot(&path, &error))?;
+            write_whole(&own.join(name), bytes, true)?;
         }
         let lines = predictions.entry(of_arm.join("predictions.jsonl")).or_default();
         lines.push_str(&format!("{}\n", result.prediction));
     }
-    predictions.iter().try_for_each(|(path, lines)| fs::write(path, lines).map_err(|error| cannot(path, &error)))
+    predictions.iter().try_for_each(|(path, lines)| write_whole(path, lines.as_bytes(), true))
 }
 
-/// Certifies every resolved run, and then the campaign, into `folder`; certificates that are there are kept.
+/// Certifies every resolved run, and then the campaign, into `folder`; what is there of this key and of these recordings
+/// is kept.
 pub(super) fn certificates(
     plan: &Plan,
     profile: &Profile,
@@ -61,19 +63,18 @@ pub(super) fn certificates(
     folder: &Path,
     ui: &mut Ui,
 ) -> Result<(), Failure> {
-    let ended = ended(plan, store)?;
-    let resolved: Vec<&RunRow> = ended.iter().map(|(row, _)| row).filter(|row| row.outcome == "resolved").collect();
+    let rows: Vec<RunRow> = ended(plan, store)?.into_iter().map(|(_, row, _)| row).collect();
+    let resolved: Vec<&RunRow> = rows.iter().filter(|row| row.outcome == "resolved").collect();
     fs::create_dir_all(folder).map_err(|error| cannot(folder, &error))?;
     let bar = ui.bar("certificates", resolved.len() as u64, Unit::Items);
     for row in &resolved {
         let path = folder.join(format!("{}.dsse.json", row.id));
-        if !path.exists() {
+        if !certify::is_of(&path, row, key) {
             certify::write(&certify::issue(store, row, key)?, key, &path, true)?;
         }
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let rows: Vec<RunRow> = ended.iter().map(|(row, _)| row.clone()).collect();
     if rows.is_empty() {
         return Ok(());
     }
