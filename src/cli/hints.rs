@@ -49,6 +49,9 @@ impl From<StoreError> for Failure {
             E::Io { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => {
                 (FailureKind::Usage, Some("name a file that is not there yet"))
             }
+            E::Io { .. } | E::Sqlite(_) => {
+                (FailureKind::Environment, Some("check that the file and its folder can be read and written"))
+            }
             _ => (FailureKind::Environment, None),
         };
         Self::new(kind, error).maybe_hint(hint.map(Into::into))

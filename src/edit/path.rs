@@ -13,6 +13,8 @@ use crate::canon::tree::{is_git_folder, is_safe_path};
 const LONGEST: usize = 500;
 /// Longer names of one file or folder are refused by file systems.
 const LONGEST_NAME: usize = 255;
+/// Systems take paths of 4096 bytes, with that of the worktree.
+const LONGEST_BELOW: usize = 3000;
 /// At most this many paths are compared when looking for near ones.
 const COMPARED: usize = 20_000;
 
@@ -60,15 +62,21 @@ pub(super) fn resolve(
         return Ok(Target::Existing(found));
     }
     let path = path.trim_start_matches("./").to_owned();
-    let is_below_file = path.match_indices('/').any(|(end, _)| context.tree.get(&path[..end]).is_some());
-    let is_folder =
-        context.tree.iter().any(|(other, _)| other.strip_prefix(&*path).is_some_and(|rest| rest.starts_with('/')));
-    let is_long = path.split('/').any(|part| part.len() > LONGEST_NAME);
-    if !is_safe_path(&path) || is_below_file || is_folder || is_long {
+    if !is_safe_path(&path) || !has_room(&path, context) {
         return Err(outside(&path, context));
     }
     protect(&path, context)?;
     Ok(Target::Absent(path))
+}
+
+/// Says whether a new file can have `path`: no file or link of the tree is above it, no folder has its name, and file
+/// systems take that name.
+pub(super) fn has_room(path: &str, context: &Context<'_>) -> bool {
+    let is_below_file = path.match_indices('/').any(|(end, _)| context.tree.get(&path[..end]).is_some());
+    let is_below = |other: &str| other.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+    let is_folder = context.tree.iter().any(|(other, _)| is_below(other));
+    let is_long = path.len() > LONGEST_BELOW || path.split('/').any(|part| part.len() > LONGEST_NAME);
+    !is_below_file && !is_folder && !is_long
 }
 
 /// Refuses a path that is not in the tree and not to be created.

@@ -7,6 +7,7 @@ use super::choose::Combined;
 use super::code::Code;
 use super::excerpt;
 use super::notes::refuse;
+use super::path::has_room;
 use super::runs::changed;
 use super::source::{Source, Splice};
 use super::types::{Change, Context, Proposal, Refusal};
@@ -50,6 +51,7 @@ impl Changed {
         for (path, file) in &self.files {
             cheating::check(path, file.before.as_deref(), file.after.as_deref().unwrap_or_default())?;
         }
+        self.check_room(context)?;
         let mut result = context.tree.clone();
         let mut changes = BTreeMap::new();
         let mut replaced = BTreeMap::new();
@@ -72,6 +74,21 @@ impl Changed {
             changes.insert(path, change);
         }
         Ok(Proposal { changes, codes: Vec::new(), reasoning, base: context.tree.clone(), result, replaced })
+    }
+
+    /// Refuses new files that nobody could write: what the answer brings about is no failure of the environment.
+    fn check_room(&self, context: &Context<'_>) -> Result<(), Refusal> {
+        let is_new =
+            |path: &str| self.files.get(path).is_some_and(|file| file.before.is_none() && file.after.is_some());
+        for path in self.files.keys().filter(|path| is_new(path)) {
+            let is_below_new = path.match_indices('/').any(|(end, _)| is_new(&path[..end]));
+            if is_below_new || !has_room(path, context) {
+                let message =
+                    format!("{path:?} cannot be a new file: its name is too long, or another file is in its way");
+                return Err(refuse(Code::UnsafePath, message, ""));
+            }
+        }
+        Ok(())
     }
 
     fn no_op(&self) -> Refusal {

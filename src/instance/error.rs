@@ -117,8 +117,10 @@ impl InstanceError {
             Self::Reference { .. } => "give a task folder, or FILE.jsonl#INSTANCE_ID".into(),
             Self::Syntax { format: "JSON", .. } => "each line of a .jsonl file is one JSON object".into(),
             Self::Syntax { format: "a JSON object", .. } => "each line of a .jsonl file is one JSON object".into(),
-            Self::Syntax { format: "a row", place, .. } => format!("correct it in {place}, or leave the instance out"),
-            Self::Field { place, .. } => format!("correct it in {place}, or leave the instance out"),
+            Self::TooLarge { place, .. } => format!("make it smaller in {place}, or leave the instance out"),
+            Self::Syntax { place, .. } | Self::Field { place, .. } => {
+                format!("correct it in {place}, or leave the instance out")
+            }
             Self::Unreadable { .. } => {
                 "give a task folder, FILE.jsonl or FILE.jsonl#INSTANCE_ID that can be read".into()
             }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::error::{InstanceError, Place};
-use super::row::{COMMIT, IMAGE_ID, PYTHON, is_commit, is_id, is_image_id, is_python};
+use super::row::{COMMIT, ID, IMAGE_ID, PYTHON, is_commit, is_id, is_image_id, is_python};
 use super::types::{Hidden, Instance, Repository};
 use crate::canon::tree::is_safe_path;
 
@@ -81,7 +81,7 @@ pub(super) fn load(folder: &Path) -> Result<Instance, InstanceError> {
         None => folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
     };
     if !is_id(&id) {
-        return Err(wrong("id", "a text of letters, digits and ._+-", &format!("{id:?}")));
+        return Err(wrong("id", ID, &format!("{id:?}")));
     }
     if let Some(commit) = settings.base_commit.as_deref().filter(|commit| !is_commit(commit)) {
         return Err(wrong("base_commit", COMMIT, &format!("{commit:?}")));

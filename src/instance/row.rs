@@ -23,8 +23,8 @@ pub(super) fn parse(file: &Path, number: usize, line: &[u8]) -> Result<Instance,
     }
     let Fields(map) = serde_json::from_slice(line).map_err(|error| syntax("a row", reason(error)))?;
     let row = Row { place, map };
-    let id = row.required("instance_id", "a text of letters, digits and ._+-")?;
-    row.check("instance_id", "a text of letters, digits and ._+-", &id, is_id)?;
+    let id = row.required("instance_id", ID)?;
+    row.check("instance_id", ID, &id, is_id)?;
     let repository = row.required("repo", "a text of the form owner/name")?;
     row.check("repo", "a text of the form owner/name", &repository, is_repository)?;
     let commit = row.required("base_commit", COMMIT)?;
@@ -76,6 +76,7 @@ pub(super) fn parse(file: &Path, number: usize, line: &[u8]) -> Result<Instance,
     })
 }
 
+pub(super) const ID: &str = "a text of up to 200 letters, digits and ._+-, with neither . nor - first";
 pub(super) const COMMIT: &str = "a commit id of 7 to 64 hexadecimal digits";
 pub(super) const PYTHON: &str = "a version of Python such as \"3.11\"";
 pub(super) const IMAGE_ID: &str = "a digest of the form sha256: and 64 hexadecimal digits";
@@ -323,7 +324,7 @@ mod tests {
             (
                 "instance_id",
                 json!("../x"),
-                "field `instance_id` must be a text of letters, digits and ._+-, found \"../x\"",
+                "field `instance_id` must be a text of up to 200 letters, digits and ._+-, with neither . nor - first, found \"../x\"",
             ),
             ("instance_id", json!(null), "found null"),
             ("repo", json!("name"), "field `repo` must be a text of the form owner/name, found \"name\""),

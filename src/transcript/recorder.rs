@@ -42,9 +42,10 @@ impl Default for Retries {
 }
 
 impl Retries {
-    /// Returns the usual pauses, as many as it takes to wait for so long altogether.
+    /// Returns the usual pauses, as many as it takes to wait for so long altogether, and none that is longer than that.
     pub fn lasting(patience: Duration) -> Self {
-        let mut this = Self { tries: 1, ..Self::default() };
+        let usual = Self::default();
+        let mut this = Self { tries: 1, longest_pause: usual.longest_pause.min(patience), ..usual };
         let mut waited = Duration::ZERO;
         while waited < patience {
             waited += this.pause(this.tries, None);
@@ -198,7 +199,7 @@ mod tests {
     #[test]
     fn patience_is_spent_in_growing_pauses() {
         assert_eq!(Retries::lasting(Duration::ZERO).tries, 1);
-        assert_eq!(Retries::lasting(Duration::from_secs(15)), Retries::default());
+        assert_eq!(Retries::lasting(Duration::from_secs(15)).tries, Retries::default().tries);
         // 1 + 2 + 4 + 8 + 16 + 32 seconds, and then nine minutes.
         assert_eq!(Retries::lasting(Duration::from_secs(603)).tries, 16);
         let pauses = |asked: Option<u64>| -> Vec<u64> {
@@ -208,5 +209,11 @@ mod tests {
         assert_eq!(pauses(None), [1, 2, 4, 8, 16, 32, 60]);
         assert_eq!(pauses(Some(0)), [0, 0, 0, 0, 16, 32, 60], "it still lasts about as long");
         assert_eq!(pauses(Some(90)), [60; 7]);
+        let short = Duration::from_secs(4);
+        assert_eq!(
+            Retries::lasting(short).pause(1, Some(Duration::from_secs(90))),
+            short,
+            "no pause outlasts the patience"
+        );
     }
 }

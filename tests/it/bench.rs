@@ -270,6 +270,19 @@ fn limits_stop_runs_and_the_campaign_and_are_counted_apart() {
 }
 
 #[test]
+fn a_folder_that_cannot_be_there_is_said_before_the_work() {
+    let env = campaign(1);
+    env.run(&["key", "new", "k"]).sound();
+    fs::write(env.work().join("file"), "").unwrap();
+    for more in [&["--results", "file/out"][..], &["--key", "k", "--certificates", "file"]] {
+        let output = env.run(&[&SMALL[..], more].concat());
+        assert!(output.code == 4 && output.stderr.contains("cannot write file"), "{output:?}");
+        assert!(output.stderr.contains("hint: check that the folder can be written"), "{output:?}");
+        assert!(!env.work().join(".runproof/transcripts.sqlite").exists(), "nothing is begun");
+    }
+}
+
+#[test]
 fn a_campaign_leaves_predictions_reports_and_certificates() {
     let env = campaign(1);
     env.run(&["key", "new", "k"]).sound();

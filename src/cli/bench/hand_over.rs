@@ -42,7 +42,7 @@ pub(super) fn results(
         let Some(result) = HarnessResult::of_run(store, &row, instance, &options)? else { continue };
         let of_arm = folder.join(&member.arm).join(format!("seed-{}", options.seed));
         let own = of_arm.join(&instance.id);
-        fs::create_dir_all(&own).map_err(|error| cannot(&own, &error))?;
+        make(&own)?;
         let report = serde_json::to_string_pretty(&result.report).unwrap_or_default() + "\n";
         for (name, bytes) in [("report.json", report.as_bytes()), ("patch.diff", &result.patch)] {
             write_whole(&own.join(name), bytes, true)?;
@@ -65,7 +65,7 @@ pub(super) fn certificates(
 ) -> Result<(), Failure> {
     let rows: Vec<RunRow> = ended(plan, store)?.into_iter().map(|(_, row, _)| row).collect();
     let resolved: Vec<&RunRow> = rows.iter().filter(|row| row.outcome == "resolved").collect();
-    fs::create_dir_all(folder).map_err(|error| cannot(folder, &error))?;
+    make(folder)?;
     let bar = ui.bar("certificates", resolved.len() as u64, Unit::Items);
     for row in &resolved {
         let path = folder.join(format!("{}.dsse.json", row.id));
@@ -85,7 +85,10 @@ pub(super) fn certificates(
     Ok(())
 }
 
-fn cannot(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(FailureKind::Environment, format!("cannot write {}: {error}", path.display()))
-        .hint("check that the folder can be written, or name another one")
+/// Makes a folder for what is handed over.
+pub(super) fn make(folder: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(folder).map_err(|error| {
+        Failure::new(FailureKind::Environment, format!("cannot write {}: {error}", folder.display()))
+            .hint("check that the folder can be written, or name another one")
+    })
 }

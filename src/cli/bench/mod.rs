@@ -39,6 +39,9 @@ use super::{Exit, Failure, Host, Ui};
 use perform::{Bench, Done};
 pub(crate) use plan::{Finished, finished, recorded};
 
+/// Where the certificates of a campaign go, each in a folder of its name.
+const CERTIFICATES: &str = ".runproof/certificates";
+
 /// Runs a campaign: instances × arms × seeds, each a run of `solve`.
 ///
 /// Everything is recorded in one store, and `check NAME`, `certify NAME` take the campaign by its name. A run that fails
@@ -122,6 +125,9 @@ fn campaign(args: &BenchArgs, global: &Global, ui: &mut Ui) -> Result<Exit, Fail
     let profile = args.profile.as_deref().map(read_profile).transpose()?.unwrap_or_default();
     let instances = plan::pin(args, instances, &global.store, ui)?;
     let plan = plan::plan(args, &instances, &profile)?;
+    let certificates = args.certificates.clone().unwrap_or_else(|| PathBuf::from(CERTIFICATES).join(&plan.name));
+    // So should a folder that cannot be there.
+    args.results.iter().chain(key.is_some().then_some(&certificates)).try_for_each(|folder| hand_over::make(folder))?;
     let folder = scratch(&global.store, plan.id());
     let _claim = Claim::take(&folder, &format!("the campaign {}", printable_line(&plan.name)))?;
     plan::begin(args, &plan, &profile, &global.store)?;
@@ -148,9 +154,7 @@ fn campaign(args: &BenchArgs, global: &Global, ui: &mut Ui) -> Result<Exit, Fail
         hand_over::results(&plan, &store, &bench.instances, folder)?;
     }
     if let Some(key) = &key {
-        let usual = || PathBuf::from(".runproof/certificates").join(&plan.name);
-        let folder = args.certificates.clone().unwrap_or_else(usual);
-        hand_over::certificates(&plan, &profile, &store, key, &folder, ui)?;
+        hand_over::certificates(&plan, &profile, &store, key, &certificates, ui)?;
     }
     for hint in &hints {
         ui.say(format_args!("{} {hint}", ui.tone(Tone::Strong, "hint:")));

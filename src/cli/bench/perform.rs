@@ -227,11 +227,12 @@ impl Bench<'_> {
     /// How long a run waits for a server that does not answer.
     fn retries(&self) -> (Retries, Duration) {
         let patience = Duration::from_secs(self.args.patience.into());
-        let retries = Retries::lasting(patience);
-        match self.is_down.load(Ordering::SeqCst) {
-            true => (Retries { tries: retries.tries.min(TRIES_WHILE_DOWN), ..retries }, patience.min(WHILE_DOWN)),
-            false => (retries, patience),
+        if !self.is_down.load(Ordering::SeqCst) {
+            return (Retries::lasting(patience), patience);
         }
+        let patience = patience.min(WHILE_DOWN);
+        let retries = Retries::lasting(patience);
+        (Retries { tries: retries.tries.min(TRIES_WHILE_DOWN), ..retries }, patience)
     }
 }
 

@@ -93,6 +93,16 @@ fn files_are_created_and_removed() {
     assert_eq!(proposal.changes.get("shop/basket.py"), Some(&Change::Remove));
 }
 
+#[test]
+fn a_new_file_that_nobody_could_write_is_refused() {
+    let create = |path: &str| format!("--- /dev/null\n+++ b/{path}\n@@ -0,0 +1 @@\n+x = 1\n");
+    let long = "n".repeat(256);
+    for path in ["shop/basket.py/new.py", "shop", &long, &["d"; 2000].join("/")] {
+        assert_eq!(outcome(&create(path)), Err(Code::UnsafePath), "{path}");
+    }
+    assert_eq!(outcome(&(create("new") + &create("new/below.py"))), Err(Code::UnsafePath));
+}
+
 /// Applies with git in a folder of its own: the file afterwards, where git succeeds.
 fn by_git(before: &[u8], diff: &str) -> Option<Vec<u8>> {
     let folder = tempfile::tempdir().unwrap();
