@@ -208,6 +208,8 @@ fn skeleton(context: &Context<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::canon::{Blake3, FileMode, Tree, TreeEntry};
     use crate::edit::{Change, Limits, propose};
@@ -265,6 +267,25 @@ mod tests {
         let cut = |reply: &str| with(true, |context| Region::read(reply.as_bytes(), context, &mut |_| None));
         assert_eq!(cut("FILE: shop/basket.py\nLINES: 1-2").unwrap_err().code, Code::Truncated);
         assert_eq!(cut("FILE: shop/basket.py\nLINES: 4-4\nFILE: shop/basket.py\nLINES: 9").unwrap().first, 4);
+    }
+
+    proptest! {
+        #[test]
+        fn a_place_lies_in_its_file_whatever_is_answered(
+            reply in "(FILE: |\\*\\*LINES:\\*\\* |LINES: |shop/basket.py|basket|[0-9]{1,20}|-| to |after |before |end|all|new|total|mean|def |```|\n|\r| |ü|,|:){0,16}",
+            answer in "(FILE: |LINES: |ACTION: |[0-9]{1,3}|```|\n|x = 1|ü){0,12}",
+            cut_off: bool,
+        ) {
+            with(cut_off, |context| {
+                let Ok(region) = Region::read(reply.as_bytes(), context, &mut |_| None) else { return Ok(()) };
+                let lines = FILE.lines().collect::<Vec<_>>();
+                prop_assert_eq!(&region.path, "shop/basket.py");
+                prop_assert!(1 <= region.first && region.first <= region.last && region.last <= lines.len(), "{:?}", region);
+                prop_assert_eq!(&region.lines, &lines[region.first - 1..region.last]);
+                let _ = propose(region.edit(&answer).as_bytes(), context, &mut |_| None);
+                Ok(())
+            })?;
+        }
     }
 
     #[test]
