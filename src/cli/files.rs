@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::solve::{Outcome, OutcomeKind};
+use crate::campaign::HarnessResult;
+use crate::solve::Outcome;
 use crate::transcript::Roots;
 
 use super::keyfile::write_whole;
@@ -21,24 +22,24 @@ pub(crate) struct Reports {
 
 /// Writes `ID/report.json` and `ID/patch.diff` below `folder`, and the instance's line in `predictions.jsonl`.
 pub(crate) fn write(folder: &Path, job: &Job<'_>, outcome: &Outcome, roots: &Roots) -> Result<Reports, Failure> {
-    let own = folder.join(&job.instance.id);
-    fs::create_dir_all(&own).map_err(|error| cannot(&own, &error))?;
-    let report = own.join("report.json");
-    let text = serde_json::to_string_pretty(&report_json(job, outcome, roots)).unwrap_or_default();
-    write_whole(&report, (text + "\n").as_bytes(), true)?;
-    let patch = own.join("patch.diff");
-    write_whole(&patch, &outcome.patch, true)?;
-
+    let (data, own) = (outcome.data(job.options), outcome_json(job, outcome, roots));
+    let result = HarnessResult::of_end(job.instance, job.options, &data, outcome.patch.clone(), own);
+    let [report, patch] = write_result(&folder.join(&job.instance.id), &result)?;
     let predictions = folder.join("predictions.jsonl");
-    let line = json!({
-        "instance_id": job.instance.id,
-        "model_name_or_path": job.options.model_name_or_path(),
-        "model_patch": String::from_utf8_lossy(&outcome.patch),
-        "runproof_solved_by": outcome.solved_by(job.options),
-    });
-    let lines = with_line(&predictions, &job.instance.id, &line).map_err(|error| cannot(&predictions, &error))?;
+    let lines =
+        with_line(&predictions, &job.instance.id, &result.prediction).map_err(|error| cannot(&predictions, &error))?;
     write_whole(&predictions, lines.as_bytes(), true)?;
     Ok(Reports { report, patch, predictions })
+}
+
+/// Writes `report.json` and `patch.diff` of a run into its folder; returns where they are.
+pub(crate) fn write_result(folder: &Path, result: &HarnessResult) -> Result<[PathBuf; 2], Failure> {
+    fs::create_dir_all(folder).map_err(|error| cannot(folder, &error))?;
+    let paths = ["report.json", "patch.diff"].map(|name| folder.join(name));
+    let report = serde_json::to_string_pretty(&result.report).unwrap_or_default() + "\n";
+    write_whole(&paths[0], report.as_bytes(), true)?;
+    write_whole(&paths[1], &result.patch, true)?;
+    Ok(paths)
 }
 
 /// Returns the lines of a file with a later one. The official harness takes one line an instance, so it replaces the earlier.
@@ -59,31 +60,6 @@ fn with_line(path: &Path, id: &str, line: &Value) -> std::io::Result<String> {
     text.push_str(&line.to_string());
     text.push('\n');
     Ok(text)
-}
-
-/// Returns the report in the shape of the SWE-bench harness's `report.json`, with our own facts beside it.
-fn report_json(job: &Job<'_>, outcome: &Outcome, roots: &Roots) -> Value {
-    let resolved = outcome.kind == OutcomeKind::Resolved;
-    let split = |wanted: &[String]| {
-        let passed: Vec<&String> = wanted.iter().filter(|name| outcome.judged[0].contains(name)).collect();
-        let failed: Vec<&String> = wanted.iter().filter(|name| !outcome.judged[0].contains(name)).collect();
-        json!({"success": passed, "failure": failed})
-    };
-    let empty = json!({"success": [], "failure": []});
-    let body = json!({
-        "patch_is_None": false,
-        "patch_exists": !outcome.patch.is_empty(),
-        "patch_successfully_applied": outcome.patch_accepted.unwrap_or(false),
-        "resolved": resolved,
-        "tests_status": {
-            "FAIL_TO_PASS": split(&job.instance.fail_to_pass),
-            "PASS_TO_PASS": split(&job.instance.pass_to_pass),
-            "FAIL_TO_FAIL": empty,
-            "PASS_TO_FAIL": empty,
-        },
-        "runproof": outcome_json(job, outcome, roots),
-    });
-    json!({ job.instance.id.clone(): body })
 }
 
 /// Returns what is known of a finished run.

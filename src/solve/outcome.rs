@@ -1,6 +1,7 @@
 //! How a run ended.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::attempt::Attempt;
 use super::options::Options;
@@ -66,6 +67,20 @@ pub struct SolvedBy {
 }
 
 impl Outcome {
+    /// Returns the data of the run's last event.
+    pub fn data(&self, options: &Options) -> Value {
+        json!({
+            "outcome": self.kind,
+            "reason": self.reason,
+            "tests": self.tests,
+            "attempts": self.attempts.len(),
+            "fallback": self.attempts.last().is_some_and(|attempt| attempt.fallback),
+            "solved_by": self.solved_by(options),
+            "patch_accepted": self.patch_accepted,
+            "judged": {"passed": self.judged[0], "failed": self.judged[1]},
+        })
+    }
+
     /// Says whose attempt turned the visible tests green; nothing if none did.
     pub fn solved_by(&self, options: &Options) -> Option<SolvedBy> {
         let attempt = self.attempts.last().filter(|attempt| attempt.green)?;

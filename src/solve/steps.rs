@@ -288,16 +288,7 @@ impl<'a, 'l> Solver<'a, 'l> {
 
     /// Writes the run's last event.
     pub(super) fn close(&mut self, outcome: Outcome) -> Result<Outcome, TranscriptError> {
-        let data = object(json!({
-            "outcome": outcome.kind,
-            "reason": outcome.reason,
-            "tests": outcome.tests,
-            "attempts": outcome.attempts.len(),
-            "fallback": outcome.attempts.last().is_some_and(|attempt| attempt.fallback),
-            "solved_by": outcome.solved_by(self.options),
-            "patch_accepted": outcome.patch_accepted,
-            "judged": {"passed": outcome.judged[0], "failed": outcome.judged[1]},
-        }));
+        let data = object(outcome.data(self.options));
         self.transcript.note(Kind::Result, &data, &[("patch", &outcome.patch)])?;
         Ok(outcome)
     }

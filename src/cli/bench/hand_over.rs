@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::campaign::{HarnessResult, Member, Plan};
 use crate::certificate::SecretKey;
 use crate::cli::certify;
+use crate::cli::files::write_result;
 use crate::cli::keyfile::write_whole;
 use crate::cli::ui::{Unit, counted};
 use crate::cli::{Failure, FailureKind, Ui};
@@ -41,12 +42,7 @@ pub(super) fn results(
         let Some(instance) = instances.get(member.instance.as_str()) else { continue };
         let Some(result) = HarnessResult::of_run(store, &row, instance, &options)? else { continue };
         let of_arm = folder.join(&member.arm).join(format!("seed-{}", options.seed));
-        let own = of_arm.join(&instance.id);
-        make(&own)?;
-        let report = serde_json::to_string_pretty(&result.report).unwrap_or_default() + "\n";
-        for (name, bytes) in [("report.json", report.as_bytes()), ("patch.diff", &result.patch)] {
-            write_whole(&own.join(name), bytes, true)?;
-        }
+        write_result(&of_arm.join(&instance.id), &result)?;
         let lines = predictions.entry(of_arm.join("predictions.jsonl")).or_default();
         lines.push_str(&format!("{}\n", result.prediction));
     }
