@@ -348,11 +348,16 @@ fn runs_that_selected_other_files_are_no_pair() {
     assert!(verdict == "failed" && reason.contains("selected other files"), "{verdict} {reason}");
 }
 
-/// Adds a run with one event to a store, ended with an outcome or cut off.
-fn add(path: &Path, run: &NewRun<'_>, [kind, data]: [&str; 2], bodies: &[(&str, &[u8])], outcome: Option<&str>) {
+/// An event: its kind, its data, its bodies.
+type Event<'a> = (&'a str, &'a str, &'a [(&'a str, &'a [u8])]);
+
+/// Adds a run to a store, ended with an outcome or cut off.
+fn add(path: &Path, run: &NewRun<'_>, events: &[Event<'_>], outcome: Option<&str>) {
     let mut store = Store::open(path, Access::Create, Durability::Full).unwrap();
     store.begin_run(run).unwrap();
-    store.append(run.id, &NewEvent { kind, data: data.as_bytes(), bodies, observation: "{}" }).unwrap();
+    for (kind, data, bodies) in events {
+        store.append(run.id, &NewEvent { kind, data: data.as_bytes(), bodies, observation: "{}" }).unwrap();
+    }
     if let Some(outcome) = outcome {
         let (status, root) = (RunStatus::Finished, Sha256::of(b""));
         let end = RunEnd { status, outcome, attempts: 1, raw_root: root, canonical_root: root, finished_ms: 0 };
@@ -388,11 +393,42 @@ fn a_plan_or_profile_that_was_exchanged_in_a_store_is_refused() {
         (2, plan.id(), &other, "its profile is not the one of the plan"),
     ] {
         let name = format!("{number}.sqlite");
-        add(&env.work().join(&name), &row(id, KIND, ""), ["run", &data], &[("profile", profile)], Some("planned"));
+        add(&env.work().join(&name), &row(id, KIND, ""), &[("run", &data, &[("profile", profile)])], Some("planned"));
         for verb in [&["check", "tasks"][..], &["report", "tasks", "--no-check"]] {
             let output = env.run(&[verb, &["--store", &name]].concat());
             assert!(output.code == 3 && output.stderr.contains(words), "{output:?}");
         }
+    }
+}
+
+#[test]
+fn a_run_that_only_has_the_id_of_a_member_is_refused() {
+    let env = campaign(1);
+    bench(&env, &SMALL, &[]);
+    let (plan, data, profile) = planned(&env);
+    let run = plan.members()[0].run;
+    let path = env.work().join(".runproof/transcripts.sqlite");
+    let store = Store::open(&path, Access::Read, Durability::Full).unwrap();
+    let data_of = |seq: usize| String::from_utf8(store.events(run).unwrap().remove(seq).data).unwrap();
+    let (header, named, instance) = (data_of(0), data_of(1), store.body(run, 1, "instance").unwrap());
+    let check = |number: u32, header: &str, named: &str, instance: &[u8]| {
+        let (name, path) = (format!("{number}.sqlite"), env.work().join(format!("{number}.sqlite")));
+        add(&path, &row(plan.id(), KIND, ""), &[("run", &data, &[("profile", &profile)])], Some("planned"));
+        let events: [Event<'_>; 2] = [("run", header, &[]), ("instance", named, &[("instance", instance)])];
+        add(&path, &row(run, "solve", "direct-2"), &events, Some("resolved"));
+        env.run(&["check", &plan.id().to_string(), "--store", &name])
+    };
+    assert_eq!(check(1, &header, &named, &instance).code, 1, "it is a member, and cut off");
+    let more = header.replace("\"attempts\":2", "\"attempts\":50");
+    let other = String::from_utf8(instance.clone()).unwrap().replace("task0", "task1");
+    for (number, header, named, instance) in [
+        (2, &more, &named, &instance),
+        (3, &header, &named.replace("task0", "task1"), &instance),
+        (4, &header, &named, &other.into_bytes()),
+    ] {
+        let output = check(number, header, named, instance);
+        assert!(output.code == 3 && output.stderr.contains("not the one that the campaign's plan names"), "{output:?}");
+        assert!(output.stderr.contains("hint: remove it"), "{output:?}");
     }
 }
 
@@ -418,9 +454,9 @@ fn results_lie_where_the_plan_says_and_not_where_a_row_does() {
     bench(&env, &SMALL, &[]);
     let (plan, data, profile) = planned(&env);
     let path = env.work().join("other.sqlite");
-    add(&path, &row(plan.id(), KIND, ""), ["run", &data], &[("profile", &profile)], Some("planned"));
+    add(&path, &row(plan.id(), KIND, ""), &[("run", &data, &[("profile", &profile)])], Some("planned"));
     let run = row(plan.members()[0].run, "solve", "../../away");
-    add(&path, &run, ["result", "{}"], &[("patch", b"")], Some("unresolved"));
+    add(&path, &run, &[("result", "{}", &[("patch", b"")])], Some("unresolved"));
     bench(&env, &SMALL, &["--store=other.sqlite", "--resume", "--results", "a/b/out"]);
     assert!(env.work().join("a/b/out/direct-2/seed-42/task0/report.json").exists());
     assert!(!env.work().join("a/away").exists());
@@ -442,7 +478,7 @@ fn a_check_that_was_cut_off_is_begun_anew_with_other_options() {
     let first = open("whole.sqlite").events(validation_id(&digest, 0)).unwrap().remove(0);
     let data = String::from_utf8(first.data).unwrap();
     let run = row(validation_id(&digest, 0), VALIDATION, "known-fix");
-    add(&env.work().join("cut.sqlite"), &run, ["run", &data], &[], None);
+    add(&env.work().join("cut.sqlite"), &run, &[("run", &data, &[])], None);
     assert_eq!(validated(&open("cut.sqlite"), &digest).unwrap().valid, None);
     let found = validate("cut.sqlite", "8");
     assert_eq!((&found["outcome"], &found["known"]), (&json!("valid"), &json!(false)));

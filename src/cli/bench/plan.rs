@@ -1,15 +1,17 @@
 //! A campaign's plan: made of the command line, recorded before the first run, read back by whoever takes a campaign.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::campaign::{KIND, Plan, PlanError};
+use serde_json::{Value, json};
+
+use crate::campaign::{KIND, Member, Plan, PlanError};
 use crate::canon::{Blake3, RunId, Sha256};
 use crate::instance::Instance;
 use crate::prompt::skills_room;
 use crate::rung::Profile;
 use crate::solve::{Options, orchestration_digest};
-use crate::store::{Access, Durability, NewRun, RunEnd, RunRow, RunStatus, Store};
+use crate::store::{Access, Durability, NewRun, RunEnd, RunRow, RunStatus, Store, StoreError, StoredEvent};
 use crate::transcript::{Kind, Recorder, Retries, Transcript as _};
 
 use super::BenchArgs;
@@ -160,11 +162,22 @@ pub(crate) struct Finished {
 }
 
 /// Finds the runs of a campaign that came to their end; says how many did not.
+///
+/// # Errors
+/// A store that fails; a run that has the id of another one, which the plan names.
 pub(crate) fn finished(store: &Store, row: &RunRow, ui: &Ui) -> Result<Finished, Failure> {
     let (plan, profile) = recorded(store, row)?;
-    let wanted: BTreeSet<RunId> = plan.members().into_iter().map(|member| member.run).collect();
+    let wanted: BTreeMap<RunId, Member> = plan.members().into_iter().map(|member| (member.run, member)).collect();
     let rows = store.runs()?.into_iter();
-    let rows: Vec<RunRow> = rows.filter(|row| row.status == RunStatus::Finished && wanted.contains(&row.id)).collect();
+    let rows: Vec<RunRow> =
+        rows.filter(|row| row.status == RunStatus::Finished && wanted.contains_key(&row.id)).collect();
+    for row in &rows {
+        if !is_as_planned(store, &plan, &wanted[&row.id])? {
+            let text = format!("the run {} is not the one that the campaign's plan names so", row.id);
+            let hint = format!("remove it with `runproof store gc --run {}`, and go on with `bench --resume`", row.id);
+            return Err(Failure::new(FailureKind::Malformed, text).hint(hint));
+        }
+    }
     if rows.is_empty() {
         let failure = Failure::new(FailureKind::Below, "no run of the campaign has come to its end");
         return Err(failure.hint("go on with it: `runproof bench INSTANCES --resume`"));
@@ -174,4 +187,21 @@ pub(crate) fn finished(store: &Store, row: &RunRow, ui: &Ui) -> Result<Finished,
         ui.warn(format_args!("{missing} of {} runs of the campaign have not ended", wanted.len()));
     }
     Ok(Finished { rows, missing, profile })
+}
+
+/// Says whether what is recorded under a member's id has its options and is on its instance.
+fn is_as_planned(store: &Store, plan: &Plan, member: &Member) -> Result<bool, StoreError> {
+    let events = store.events(member.run)?;
+    let [first, second, ..] = events.as_slice() else { return Ok(false) };
+    let parsed = |event: &StoredEvent| serde_json::from_slice::<Value>(&event.data).unwrap_or_default();
+    let options = plan.arms.get(&member.arm).map(|options| Options { seed: member.seed, ..options.clone() });
+    let is_alike =
+        parsed(first).get("options") == Some(&json!(options)) && parsed(second)["id"] == json!(member.instance);
+    let Some(body) = second.body("instance").filter(|_| is_alike) else { return Ok(false) };
+    if plan.instances.get(&member.instance) == Some(&body.digest) {
+        return Ok(true);
+    }
+    // Where its image came after the plan, the run has the image's content too.
+    let instance = Instance::from_bytes(&store.body(member.run, second.seq, "instance")?);
+    Ok(instance.is_ok_and(|instance| instance.image_id.is_some()))
 }
