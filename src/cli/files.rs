@@ -9,6 +9,7 @@ use crate::campaign::HarnessResult;
 use crate::solve::Outcome;
 use crate::transcript::Roots;
 
+use super::hints::PLACE;
 use super::keyfile::write_whole;
 use super::solve::Job;
 use super::{Failure, FailureKind};
@@ -34,7 +35,7 @@ pub(crate) fn write(folder: &Path, job: &Job<'_>, outcome: &Outcome, roots: &Roo
 
 /// Writes `report.json` and `patch.diff` of a run into its folder; returns where they are.
 pub(crate) fn write_result(folder: &Path, result: &HarnessResult) -> Result<[PathBuf; 2], Failure> {
-    fs::create_dir_all(folder).map_err(|error| cannot(folder, &error))?;
+    make(folder)?;
     let paths = ["report.json", "patch.diff"].map(|name| folder.join(name));
     let report = serde_json::to_string_pretty(&result.report).unwrap_or_default() + "\n";
     write_whole(&paths[0], report.as_bytes(), true)?;
@@ -100,6 +101,11 @@ pub(crate) fn outcome_json(job: &Job<'_>, outcome: &Outcome, roots: &Roots) -> V
     })
 }
 
+/// Makes a folder for what is handed over.
+pub(crate) fn make(folder: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(folder).map_err(|error| cannot(folder, &error))
+}
+
 fn cannot(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(FailureKind::Environment, format!("cannot write {}: {error}", path.display()))
+    Failure::new(FailureKind::Environment, format!("cannot write {}: {error}", path.display())).hint(PLACE)
 }

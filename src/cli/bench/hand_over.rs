@@ -1,16 +1,15 @@
 //! What a campaign leaves for others: predictions and reports for the SWE-bench harness, certificates.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use crate::campaign::{HarnessResult, Member, Plan};
 use crate::certificate::SecretKey;
 use crate::cli::certify;
-use crate::cli::files::write_result;
+use crate::cli::files::{make, write_result};
 use crate::cli::keyfile::write_whole;
 use crate::cli::ui::{Unit, counted};
-use crate::cli::{Failure, FailureKind, Ui};
+use crate::cli::{Failure, Ui};
 use crate::instance::Instance;
 use crate::rung::Profile;
 use crate::solve::Options;
@@ -79,12 +78,4 @@ pub(super) fn certificates(
     let count = counted(resolved.len(), "resolved run");
     ui.say(format_args!("certificates of {count} and of the campaign: {}", folder.display()));
     Ok(())
-}
-
-/// Makes a folder for what is handed over.
-pub(super) fn make(folder: &Path) -> Result<(), Failure> {
-    fs::create_dir_all(folder).map_err(|error| {
-        Failure::new(FailureKind::Environment, format!("cannot write {}: {error}", folder.display()))
-            .hint("check that the folder can be written, or name another one")
-    })
 }

@@ -27,6 +27,7 @@ use super::arms::ArmParser;
 use super::check::read_profile;
 use super::claim::Claim;
 use super::course::CourseArgs;
+use super::files::make;
 use super::interrupt;
 use super::keyfile::read_secret;
 use super::models::ModelArgs;
@@ -127,7 +128,7 @@ fn campaign(args: &BenchArgs, global: &Global, ui: &mut Ui) -> Result<Exit, Fail
     let plan = plan::plan(args, &instances, &profile)?;
     let certificates = args.certificates.clone().unwrap_or_else(|| PathBuf::from(CERTIFICATES).join(&plan.name));
     // So should a folder that cannot be there.
-    args.results.iter().chain(key.is_some().then_some(&certificates)).try_for_each(|folder| hand_over::make(folder))?;
+    args.results.iter().chain(key.is_some().then_some(&certificates)).try_for_each(|folder| make(folder))?;
     let folder = scratch(&global.store, plan.id());
     let _claim = Claim::take(&folder, &format!("the campaign {}", printable_line(&plan.name)))?;
     plan::begin(args, &plan, &profile, &global.store)?;
