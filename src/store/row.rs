@@ -11,7 +11,7 @@ pub enum RunStatus {
     Finished,
     /// Ended by an error.
     Failed,
-    /// Stopped by the user.
+    /// Stopped from outside: by the user, or because its time was over.
     Interrupted,
 }
 
@@ -46,7 +46,7 @@ pub struct NewRun<'a> {
     pub arm: &'a str,
     /// The model as named on the command line.
     pub model: &'a str,
-    /// `existing` or `oracle`.
+    /// Which tests drove it: `existing-tests` or `oracle-tests`; empty where none did.
     pub tests: &'a str,
     /// The orchestration digest.
     pub orchestration: &'a str,
@@ -99,7 +99,7 @@ pub fn ended_by(word: &str, reason: &str) -> String {
 pub struct NewAttempt<'a> {
     /// Counts from 1.
     pub number: u32,
-    /// One word: `resolved`, `tests-red`, `edit-rejected`, …
+    /// One word: `green` or `red`.
     pub outcome: &'a str,
     /// Codes of what went wrong, as a JSON list.
     pub codes: &'a str,
