@@ -100,7 +100,8 @@ pub(super) fn is_commit(id: &str) -> bool {
 
 pub(super) fn is_python(version: &str) -> bool {
     let parts: Vec<&str> = version.split('.').collect();
-    (2..=3).contains(&parts.len()) && parts.iter().all(|p| p.len() <= 3 && p.parse::<u16>().is_ok())
+    (2..=3).contains(&parts.len())
+        && parts.iter().all(|p| (1..=3).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_digit()))
 }
 
 pub(super) fn is_image_id(id: &str) -> bool {
@@ -336,6 +337,7 @@ mod tests {
             ("test_command", json!("pytest\0"), "field `test_command` must be a shell command"),
             ("timeout_seconds", json!(1.5), "a whole number of seconds"),
             ("env_python", json!("three"), "a version of Python"),
+            ("env_python", json!("3.+9"), "a version of Python"),
             ("image_id", json!("sha256:12"), "a digest of the form sha256:"),
             ("problem_statement", json!(""), "found an empty text"),
         ] {
