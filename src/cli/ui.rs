@@ -11,6 +11,8 @@ use serde::Serialize;
 use super::args::Global;
 use super::exit::Exit;
 use super::failure::{Failure, FailureKind};
+// What is foreign is written out alike wherever people see it.
+pub(crate) use crate::report::{printable, printable_line};
 
 /// How this session writes.
 pub(crate) struct Ui {
@@ -152,43 +154,8 @@ pub(crate) fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Says whether a character turns the direction of the text around it, or is another kind of line end.
-fn turns(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// Escapes control characters other than line feed and tab, so that foreign text cannot drive the terminal.
-pub(crate) fn printable(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        if (c.is_control() && c != '\n' && c != '\t') || turns(c) {
-            safe.extend(c.escape_default())
-        } else {
-            safe.push(c)
-        }
-    }
-    safe
-}
-
-/// As [`printable`], on one line: foreign text cannot add lines of its own to a report.
-pub(crate) fn printable_line(text: &str) -> String {
-    printable(text).replace('\n', "\\n").replace('\t', "\\t")
-}
-
 /// Prints what clap has to say: help and version are answers, the rest are usage errors.
 pub(super) fn usage(error: &clap::Error) -> Exit {
     let _ = error.print();
     if error.use_stderr() { Exit::Usage } else { Exit::Sound }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn foreign_text_cannot_drive_the_terminal() {
-        assert_eq!(printable("a\x1b]0;x\x07\n\tb\r"), "a\\u{1b}]0;x\\u{7}\n\tb\\r");
-        assert_eq!(printable("\u{202e}a"), "\\u{202e}a");
-        assert_eq!(printable_line("a\nb\tc"), "a\\nb\\tc");
-    }
 }

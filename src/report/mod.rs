@@ -33,3 +33,4 @@ pub use read::UNREAD;
 pub use run::{AttemptFacts, Ending, RunFacts, TestFacts};
 pub use subject::{Planned, Subject};
 pub use table::{Cell, Filter, Table};
+pub use visible::{printable, printable_line};

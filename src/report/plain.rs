@@ -6,7 +6,7 @@ use super::gather::Report;
 use super::run::{Ending, RunFacts};
 use super::table::Table;
 use super::tables::{self, Extra};
-use super::visible::line;
+use super::visible::printable_line;
 
 /// Columns that running text takes.
 const WIDTH: usize = 110;
@@ -17,12 +17,12 @@ const LISTED: usize = 12;
 pub(super) fn head(report: &Report) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     if let Some(id) = report.campaign {
-        lines.push(("campaign", format!("{} ({id})", line(&report.title))));
+        lines.push(("campaign", format!("{} ({id})", printable_line(&report.title))));
     } else {
-        lines.push(("runs", line(&report.title)));
+        lines.push(("runs", printable_line(&report.title)));
     }
-    lines.push(("figures", if report.tests.is_empty() { "no run yet".into() } else { line(&report.tests) }));
-    lines.push(("models", report.models.iter().map(|name| line(name)).collect::<Vec<_>>().join(", ")));
+    lines.push(("figures", if report.tests.is_empty() { "no run yet".into() } else { printable_line(&report.tests) }));
+    lines.push(("models", report.models.iter().map(|name| printable_line(name)).collect::<Vec<_>>().join(", ")));
     let seeds: Vec<String> = report.seeds.iter().map(u32::to_string).collect();
     let (instances, arms) = (report.instances.len(), report.arms.len());
     lines.push((
@@ -40,7 +40,7 @@ pub(super) fn head(report: &Report) -> Vec<(&'static str, String)> {
         lines.push(("canonical root", root.to_string()));
     }
     if let Some((name, digest)) = &report.subject.profile {
-        lines.push(("profile", format!("{} ({digest})", line(name))));
+        lines.push(("profile", format!("{} ({digest})", printable_line(name))));
     }
     lines
 }
@@ -60,7 +60,7 @@ pub fn text(report: &Report, times: bool) -> String {
         let _ = writeln!(out, "rung {:<9}  {}", rung.number().label(), rung.result().word());
     }
     for table in tables::all(report, Extra { times }) {
-        let _ = writeln!(out, "\n{}\n{}", table.title, wrapped(&line(&table.caption), WIDTH));
+        let _ = writeln!(out, "\n{}\n{}", table.title, wrapped(&printable_line(&table.caption), WIDTH));
         out.push_str(&aligned(&table));
         for note in &table.notes {
             let note: String = note.iter().map(|piece| piece.text.as_str()).collect();
@@ -78,7 +78,7 @@ pub fn text(report: &Report, times: bool) -> String {
 pub fn brief(report: &Report) -> String {
     let mut out = String::new();
     for table in tables::brief(report) {
-        let _ = writeln!(out, "{}\n{}", wrapped(&line(&table.caption), WIDTH), aligned(&table));
+        let _ = writeln!(out, "{}\n{}", wrapped(&printable_line(&table.caption), WIDTH), aligned(&table));
     }
     out
 }
@@ -95,7 +95,7 @@ pub fn markdown(report: &Report, times: bool) -> String {
         }
         safe
     };
-    let mut out = format!("# {}\n\n", cell(&line(&report.title)));
+    let mut out = format!("# {}\n\n", cell(&printable_line(&report.title)));
     for (name, value) in head(report) {
         let _ = writeln!(out, "- {name}: {}", cell(&value));
     }
@@ -103,7 +103,7 @@ pub fn markdown(report: &Report, times: bool) -> String {
         let _ = writeln!(out, "- rung {}: {}", rung.number().label(), rung.result().word());
     }
     for table in tables::all(report, Extra { times }) {
-        let _ = writeln!(out, "\n## {}\n\n{}\n", table.title, cell(&line(&table.caption)));
+        let _ = writeln!(out, "\n## {}\n\n{}\n", table.title, cell(&printable_line(&table.caption)));
         let _ = writeln!(out, "| {} |", table.head.iter().map(|name| cell(name)).collect::<Vec<_>>().join(" | "));
         let rule = (0..table.head.len()).map(|column| if is_number(&table, column) { "---:" } else { "---" });
         let _ = writeln!(out, "|{}|", rule.collect::<Vec<_>>().join("|"));
@@ -168,21 +168,21 @@ fn wrapped(text: &str, width: usize) -> String {
 /// Returns a run with its attempts, a line each.
 fn of_run(run: &RunFacts) -> String {
     let mut out = String::new();
-    let (instance, arm) = (line(&run.instance), line(&run.arm));
-    let ending = if run.ending == Ending::Other { line(&run.outcome) } else { run.ending.word().into() };
+    let (instance, arm) = (printable_line(&run.instance), printable_line(&run.arm));
+    let ending = if run.ending == Ending::Other { printable_line(&run.outcome) } else { run.ending.word().into() };
     let root = run.canonical_root.map_or_else(String::new, |root| format!("  canonical root {root}"));
     let _ = writeln!(out, "  {}  {instance}  {arm}  seed {}  {ending}{root}", run.run, run.seed);
     if !run.reason.is_empty() {
-        let _ = writeln!(out, "    {}", line(&run.reason));
+        let _ = writeln!(out, "    {}", printable_line(&run.reason));
     }
     for attempt in &run.attempts {
         let word = match (&attempt.refusal, &attempt.tests) {
-            (Some(code), _) => format!("refused {}", line(code)),
+            (Some(code), _) => format!("refused {}", printable_line(code)),
             (None, Some(tests)) if tests.green => "green".into(),
             (None, Some(_)) => "red".into(),
             (None, None) => "cut off".into(),
         };
-        let _ = writeln!(out, "    attempt {}  {word}  {}", attempt.number, line(&attempt.summary));
+        let _ = writeln!(out, "    attempt {}  {word}  {}", attempt.number, printable_line(&attempt.summary));
     }
     out
 }

@@ -10,11 +10,11 @@ fn misleads(c: char) -> bool {
 }
 
 /// Returns text with control characters other than line feed and tab, and characters that mislead, written out.
-pub(super) fn visible(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         if (c.is_control() && c != '\n' && c != '\t') || misleads(c) {
-            safe.extend(c.escape_unicode());
+            safe.extend(c.escape_default());
         } else {
             safe.push(c);
         }
@@ -22,15 +22,15 @@ pub(super) fn visible(text: &str) -> String {
     safe
 }
 
-/// As [`visible`], on one line.
-pub(super) fn line(text: &str) -> String {
-    visible(text).replace('\n', "\\n").replace('\t', "\\t")
+/// As [`printable`], on one line: foreign text cannot add lines of its own to a table.
+pub fn printable_line(text: &str) -> String {
+    printable(text).replace('\n', "\\n").replace('\t', "\\t")
 }
 
 /// Returns text as HTML shows it, in an element or in a quoted attribute.
 pub(super) fn html(text: &str) -> String {
     let mut safe = String::with_capacity(text.len() + text.len() / 16);
-    for c in visible(text).chars() {
+    for c in printable(text).chars() {
         match c {
             '&' => safe.push_str("&amp;"),
             '<' => safe.push_str("&lt;"),
@@ -49,8 +49,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_seen_is_written_out() {
-        assert_eq!(visible("a\u{202e}b\u{7}\r\n\t\u{200b}"), "a\\u{202e}b\\u{7}\\u{d}\n\t\\u{200b}");
-        assert_eq!(line("a\nb"), "a\\nb");
+        assert_eq!(printable("a\u{202e}b\u{7}\r\n\t\u{200b}"), "a\\u{202e}b\\u{7}\\r\n\t\\u{200b}");
+        assert_eq!(printable_line("a\nb"), "a\\nb");
         assert_eq!(html("</script>'\"&\u{2028}"), "&lt;/script&gt;&#39;&quot;&amp;\\u{2028}");
     }
 }

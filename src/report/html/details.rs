@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::pool::{Block, Blocks, Pool};
 use crate::report::run::{AttemptFacts, RunFacts, TestFacts};
-use crate::report::visible::{line, visible};
+use crate::report::visible::{printable, printable_line};
 use crate::statistics::MILLION;
 
 /// How much of long texts and of many runs the page holds.
@@ -47,11 +47,11 @@ impl Details {
             attempts.push(self.attempt(attempt, is_bare)?);
         }
         let mut value = json!({
-            "run": run.run.to_string(), "instance": line(&run.instance), "arm": line(&run.arm), "seed": run.seed,
-            "ending": run.ending.word(), "outcome": line(&run.outcome), "reason": visible(&run.reason),
-            "tests": line(&run.tests), "root": run.canonical_root.map(|root| root.to_string()),
+            "run": run.run.to_string(), "instance": printable_line(&run.instance), "arm": printable_line(&run.arm), "seed": run.seed,
+            "ending": run.ending.word(), "outcome": printable_line(&run.outcome), "reason": printable(&run.reason),
+            "tests": printable_line(&run.tests), "root": run.canonical_root.map(|root| root.to_string()),
             "fallback": run.by_fallback, "allowed": run.allowed, "attempts": attempts, "bare": is_bare,
-            "models": run.models.iter().map(|model| line(model)).collect::<Vec<_>>(),
+            "models": run.models.iter().map(|model| printable_line(model)).collect::<Vec<_>>(),
         });
         if let Some(grade) = &run.grade {
             value["grade"] = self.tests(grade, &run.judged)?;
@@ -66,11 +66,11 @@ impl Details {
         let digests: Map<String, Value> =
             attempt.digests.iter().map(|(name, digest)| ((*name).to_owned(), json!(digest))).collect();
         let mut value = json!({
-            "number": attempt.number, "model": line(&attempt.model), "fallback": attempt.fallback,
-            "tokens": [attempt.prompt_tokens, attempt.reply_tokens], "stop": line(&attempt.stop),
+            "number": attempt.number, "model": printable_line(&attempt.model), "fallback": attempt.fallback,
+            "tokens": [attempt.prompt_tokens, attempt.reply_tokens], "stop": printable_line(&attempt.stop),
             "replied": attempt.replied, "applied": attempt.applied,
-            "refusal": attempt.refusal.as_deref().map(line), "codes": attempt.codes.iter().map(|code| line(code)).collect::<Vec<_>>(),
-            "summary": visible(&attempt.summary), "digests": digests,
+            "refusal": attempt.refusal.as_deref().map(printable_line), "codes": attempt.codes.iter().map(|code| printable_line(code)).collect::<Vec<_>>(),
+            "summary": printable(&attempt.summary), "digests": digests,
         });
         if self.times {
             value["seconds"] = json!(attempt.times.map(seconds));
@@ -81,7 +81,7 @@ impl Details {
         let texts = &attempt.texts;
         let mut prompt = Vec::new();
         for (role, content) in &texts.prompt {
-            prompt.push(json!([line(role), self.text(content)?]));
+            prompt.push(json!([printable_line(role), self.text(content)?]));
         }
         value["prompt"] = json!(prompt);
         for (name, text) in [
@@ -104,7 +104,7 @@ impl Details {
     fn tests(&mut self, tests: &TestFacts, lists: &[Vec<String>; 2]) -> std::io::Result<Value> {
         Ok(json!({
             "green": tests.green, "counts": [tests.passed, tests.failed],
-            "codes": tests.codes.iter().map(|code| line(code)).collect::<Vec<_>>(),
+            "codes": tests.codes.iter().map(|code| printable_line(code)).collect::<Vec<_>>(),
             "still": self.list(&tests.still_failing)?, "newly": self.list(&tests.newly_failing)?,
             "passed": self.list(&lists[0])?, "failed": self.list(&lists[1])?,
         }))
@@ -113,7 +113,7 @@ impl Details {
     /// Keeps names, a line each.
     fn list(&mut self, names: &[String]) -> std::io::Result<Value> {
         let most = if self.size == Size::Full { names.len() } else { names.len().min(LONGEST_LIST) };
-        let mut text: String = names[..most].iter().map(|name| line(name) + "\n").collect();
+        let mut text: String = names[..most].iter().map(|name| printable_line(name) + "\n").collect();
         if most < names.len() {
             text.push_str(&format!("… {} more names are left out here\n", names.len() - most));
         }
@@ -121,7 +121,7 @@ impl Details {
     }
 
     fn text(&mut self, text: &str) -> std::io::Result<Vec<u32>> {
-        let text = visible(text);
+        let text = printable(text);
         if self.size == Size::Full || text.len() <= LONGEST_TEXT {
             return self.texts.add(&text);
         }

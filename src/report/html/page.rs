@@ -15,7 +15,7 @@ use crate::report::plain::head;
 use crate::report::run::RunFacts;
 use crate::report::table::{Cell, Filter, Table};
 use crate::report::tables::{self, Extra};
-use crate::report::visible::{html, line};
+use crate::report::visible::{html, printable_line};
 use crate::report::{ReportError, Subject};
 use crate::store::Store;
 
@@ -74,7 +74,7 @@ fn source(text: &str) -> String {
 }
 
 fn page(report: &Report, places: &BTreeMap<RunId, u32>, blocks: [Vec<Block>; 2], times: bool) -> String {
-    let title = html(&line(&report.title));
+    let title = html(&printable_line(&report.title));
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta http-equiv=\"Content-Security-Policy\" \
          content=\"default-src 'none'; style-src {}; script-src {}; base-uri 'none'; form-action 'none'; \
@@ -214,12 +214,12 @@ fn query(filter: &Filter) -> String {
         out
     };
     let parts = [
-        ("text", filter.instance.as_deref().map(line)),
-        ("arm", filter.arm.as_deref().map(line)),
+        ("text", filter.instance.as_deref().map(printable_line)),
+        ("arm", filter.arm.as_deref().map(printable_line)),
         ("seed", filter.seed.map(|seed| seed.to_string())),
         ("ending", filter.ending.map(str::to_owned)),
         ("by", filter.by.map(|by| by.to_string())),
-        ("code", filter.code.as_deref().map(line)),
+        ("code", filter.code.as_deref().map(printable_line)),
         ("fallback", filter.fallback.then(|| "1".to_owned())),
     ];
     let parts = parts.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", encoded(&value?))));

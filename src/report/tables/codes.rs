@@ -6,7 +6,7 @@ use super::{of_arm, scope, table};
 use crate::report::figures::ArmFigures;
 use crate::report::gather::Report;
 use crate::report::table::{Cell, Filter, Table};
-use crate::report::visible::line;
+use crate::report::visible::printable_line;
 
 /// Refusals of replies, and what the gate found in test runs.
 pub(super) fn all(report: &Report) -> Vec<Table> {
@@ -25,13 +25,13 @@ pub(super) fn all(report: &Report) -> Vec<Table> {
             continue;
         }
         let mut table = table(id, title, format!("{what} ({}).", scope(report)), &["code"]);
-        table.head.extend(report.of_first_seed().map(|figures| line(&figures.arm)));
+        table.head.extend(report.of_first_seed().map(|figures| printable_line(&figures.arm)));
         for code in codes {
             let cells = report.of_first_seed().map(|figures| {
                 let filter = Filter { code: Some(code.clone()), ..of_arm(figures) };
                 Cell::number(of(figures).get(code).copied().unwrap_or_default()).behind(filter)
             });
-            table.rows.push([Cell::text(line(code))].into_iter().chain(cells).collect());
+            table.rows.push([Cell::text(printable_line(code))].into_iter().chain(cells).collect());
         }
         tables.push(table);
     }

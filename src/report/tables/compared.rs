@@ -6,7 +6,7 @@ use super::{of_arm, scope, share, table};
 use crate::report::gather::Report;
 use crate::report::run::{Ending, RunFacts};
 use crate::report::table::{Cell, Filter, Table};
-use crate::report::visible::line;
+use crate::report::visible::printable_line;
 use crate::statistics::probability;
 
 pub(super) fn pairs(report: &Report) -> Table {
@@ -18,7 +18,7 @@ pub(super) fn pairs(report: &Report) -> Table {
     let head = ["arms", "instances", "both", "neither", "only the first", "only the second", "p"];
     let mut table = table("pairs", "Arms compared in pairs", caption, &head);
     for pair in &report.pairs {
-        let (first, second) = (line(&pair.first), line(&pair.second));
+        let (first, second) = (printable_line(&pair.first), printable_line(&pair.second));
         table.rows.push(vec![
             Cell::text(format!("{first} and {second}")),
             Cell::number(pair.of),
@@ -36,7 +36,7 @@ pub(super) fn pairs(report: &Report) -> Table {
             for (place, name) in names.iter().enumerate() {
                 let filter = Filter { instance: Some(name.clone()), ..Filter::default() };
                 note.push(Cell::text(if place == 0 { " " } else { ", " }));
-                note.push(Cell::text(line(name)).behind(filter));
+                note.push(Cell::text(printable_line(name)).behind(filter));
             }
             table.notes.push(note);
         }
@@ -67,7 +67,7 @@ pub(super) fn seeds(report: &Report) -> Table {
         };
         let resolved = Filter { ending: Some(Ending::Resolved.word()), ..of_arm(figures) };
         table.rows.push(vec![
-            Cell::text(line(&figures.arm)),
+            Cell::text(printable_line(&figures.arm)),
             Cell::number(figures.seed),
             Cell::number(share(figures.resolved, figures.of, figures.interval)).behind(resolved),
             count(|one, other| one.outcome != other.outcome),

@@ -11,7 +11,7 @@ use super::figures::ArmFigures;
 use super::gather::Report;
 use super::run::{Ending, RunFacts};
 use super::table::{Cell, Filter, Table};
-use super::visible::line;
+use super::visible::printable_line;
 use crate::statistics::{Share, percent};
 
 pub(super) use arms::most_attempts;
@@ -78,7 +78,7 @@ fn ended(figures: &ArmFigures, ending: Ending) -> Cell {
 }
 
 fn name(figures: &ArmFigures) -> Cell {
-    Cell::text(line(&figures.arm)).behind(of_arm(figures))
+    Cell::text(printable_line(&figures.arm)).behind(of_arm(figures))
 }
 
 /// Names the seed that a table is about, where there are several, and the tests.
@@ -100,8 +100,14 @@ fn unjudged(report: &Report, is_listed: &dyn Fn(&RunFacts) -> bool) -> Option<Ta
     );
     let mut row = |instance: &str, what: &str, runs: usize, which: String, reason: &str| {
         let filter = Filter { instance: Some(instance.to_owned()), ..Filter::default() };
-        let name = Cell::text(line(instance)).behind(filter);
-        table.rows.push(vec![name, Cell::text(what), Cell::number(runs), Cell::text(which), Cell::text(line(reason))]);
+        let name = Cell::text(printable_line(instance)).behind(filter);
+        table.rows.push(vec![
+            name,
+            Cell::text(what),
+            Cell::number(runs),
+            Cell::text(which),
+            Cell::text(printable_line(reason)),
+        ]);
     };
     for (instance, reason) in &report.invalid {
         let runs = report.runs.iter().filter(|run| run.instance == *instance).count();
@@ -114,7 +120,11 @@ fn unjudged(report: &Report, is_listed: &dyn Fn(&RunFacts) -> bool) -> Option<Ta
     for ((instance, ending, reason), runs) in alike {
         let which = match runs.len() == report.arms.len() * report.seeds.len() {
             true => "all".to_owned(),
-            false => runs.iter().map(|run| format!("{} {}", line(&run.arm), run.seed)).collect::<Vec<_>>().join(", "),
+            false => runs
+                .iter()
+                .map(|run| format!("{} {}", printable_line(&run.arm), run.seed))
+                .collect::<Vec<_>>()
+                .join(", "),
         };
         row(instance, ending.word(), runs.len(), which, reason);
     }
