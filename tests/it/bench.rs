@@ -316,7 +316,7 @@ fn every_arm_selects_the_same_files_and_says_how_it_differs() {
         env.run(&["check", run["id"].as_str().or(run["run"].as_str()).unwrap()]).sound();
     }
     let output = env.run(&["check", "tasks", "--json"]);
-    let paired = output.stdout.split("\"instances-paired\"").nth(1).unwrap_or_default();
+    let paired = output.stdout.split("\"instances-paired\"").nth(1).expect("the criterion");
     assert!(!paired.chars().take(400).collect::<String>().contains("other files"), "{output:?}");
     let refused = env.run(&["bench", "tasks", "--arms", "patch+window"]);
     assert!(refused.code == 2 && refused.stderr.contains("+no-numbers"), "{refused:?}");

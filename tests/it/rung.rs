@@ -246,6 +246,44 @@ fn each_change_of_a_recorded_run_fails_the_criterion_that_it_is_about_and_the_re
     }
 }
 
+#[test]
+fn both_answers_of_two_steps_are_read_again() {
+    let env = place(&["FILE: basket.py\nLINES: 4-4\n", "```\n        result += price\n```\n"]);
+    let events = recorded(&env, &["--arm", "direct-1+two-step"]);
+    let harms: [(&str, Harm); 4] = [
+        ("the place that is asked about", |events| {
+            let prompt = of_kind(events, "prompt").pop().expect("a second prompt");
+            prompt.data["region"]["first"] = json!(3);
+        }),
+        ("the place in the first answer", |events| {
+            let call = of_kind(events, "model_call").remove(0);
+            ["reply", "canonical"].iter().for_each(|slot| call.replace(slot, "4-4", "3-4"));
+        }),
+        ("the second answer", |events| {
+            let call = of_kind(events, "model_call").pop().expect("a second call");
+            ["reply", "canonical"].iter().for_each(|slot| call.replace(slot, "+=", "-="));
+        }),
+        ("the second step, left out", |events| {
+            let at = events.iter().rposition(|event| event.kind == "prompt").expect("a second prompt");
+            events.drain(at..at + 2);
+        }),
+    ];
+    let verdict = |number: u8, events: &[Event]| {
+        let file = env.work().join(format!("{number}.sqlite"));
+        let mut store = new_store(&file);
+        let run = write(&mut store, number, "solve", events);
+        let evidence = Evidence::of_run(&store, run).expect("evidence");
+        let rung = assess_run(&RunInput { evidence: &evidence, roots: None, replay: Replay::None("none") });
+        rung.criterion("replies-reparse").expect("the criterion").verdict
+    };
+    assert_eq!(verdict(0, &events), Verdict::Passed);
+    for (number, (what, harm)) in (1..).zip(harms) {
+        let mut changed = events.clone();
+        harm(&mut changed);
+        assert_eq!(verdict(number, &changed), Verdict::Failed, "{what}");
+    }
+}
+
 /// A replay that came out equal, as a program would hand it in.
 fn equal(evidence: &Evidence<'_>) -> ReplayOutcome {
     ReplayOutcome {
