@@ -1,12 +1,17 @@
 //! `store gc`: removes runs that nobody needs.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use indicatif::HumanBytes;
 use serde_json::json;
 
-use crate::store::{Store, Unneeded};
+use crate::campaign::{KIND, VALIDATION};
+use crate::canon::RunId;
+use crate::store::{RunRow, Store, Unneeded};
 
 use super::args::Global;
+use super::bench::recorded;
 use super::runs::{find_run, open_store, prefix_length};
 use super::store::advance;
 use super::ui::{Unit, printable_line};
@@ -26,11 +31,22 @@ pub(crate) struct GcArgs {
     dry_run: bool,
 }
 
+/// Returns what nothing supersedes: the runs of all campaigns, which `bench --resume` goes on with whatever became of
+/// another campaign's run of the same name, and checks of instances, each of which is found by way of the one before.
+fn kept(store: &Store, rows: &[RunRow]) -> Result<BTreeSet<RunId>, Failure> {
+    let checks = rows.iter().filter(|row| row.kind == VALIDATION).map(|row| row.id);
+    let mut found: BTreeSet<RunId> = checks.collect();
+    for row in rows.iter().filter(|row| row.kind == KIND && row.events > 0) {
+        found.extend(recorded(store, row)?.0.members().into_iter().map(|member| member.run));
+    }
+    Ok(found)
+}
+
 pub(crate) fn gc(args: &GcArgs, as_json: bool, global: &Global, ui: &mut Ui) -> Result<(), Failure> {
     let store = open_store(&global.store)?;
     let rows = store.runs()?;
     let unneeded = if args.runs.is_empty() && args.kinds.is_empty() {
-        Unneeded::Superseded
+        Unneeded::Superseded(kept(&store, &rows)?)
     } else {
         let mut ids = Vec::new();
         for text in &args.runs {

@@ -1,5 +1,6 @@
 //! Removing runs that nobody needs, and the bytes that only they needed.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use rusqlite::{Connection, params};
@@ -15,8 +16,9 @@ use crate::canon::RunId;
 /// Which runs are to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unneeded {
-    /// Runs on an instance that did not end, where one begun later with the same name and options did.
-    Superseded,
+    /// Runs on an instance that did not end, where one begun later with the same name and options did; but none of these,
+    /// which somebody still counts on.
+    Superseded(BTreeSet<RunId>),
     /// These, whatever they are.
     Runs(Vec<RunId>),
 }
@@ -75,7 +77,11 @@ impl Store {
 fn select(connection: &Connection, unneeded: &Unneeded) -> Result<Vec<(u32, RunRow)>, StoreError> {
     let mut rows = run_rows(connection)?;
     let wanted = match unneeded {
-        Unneeded::Superseded => superseded(connection, &rows)?,
+        Unneeded::Superseded(kept) => {
+            let mut found = superseded(connection, &rows)?;
+            found.retain(|id| !kept.contains(id));
+            found
+        }
         Unneeded::Runs(ids) => {
             let is_missing = |id: &&RunId| !rows.iter().any(|(_, row)| row.id == **id);
             match ids.iter().find(is_missing) {

@@ -233,6 +233,21 @@ fn of_two_campaigns_of_one_name_in_a_joined_store_the_one_that_is_meant_goes_on(
 }
 
 #[test]
+fn a_run_that_was_cut_off_is_kept_where_a_campaign_of_the_same_name_ended() {
+    let env = campaign(2);
+    let late = [&SMALL[..], &["--name=c", "--store=a.sqlite", "--max-seconds=0"]].concat();
+    assert_eq!(env.run(&late).code, 5);
+    let mut one = SMALL.to_vec();
+    one[1] = "tasks/task0";
+    bench(&env, &one, &["--name=c", "--store=b.sqlite"]);
+    env.run(&["store", "merge", "all.sqlite", "a.sqlite", "b.sqlite"]).sound();
+    let found: Value =
+        serde_json::from_str(&env.run(&["store", "gc", "--store=all.sqlite", "--json"]).sound()).unwrap();
+    assert_eq!(found["runs"], json!([]), "{found}");
+    bench(&env, &SMALL, &["--name=c", "--store=all.sqlite", "--resume"]);
+}
+
+#[test]
 fn limits_stop_runs_and_the_campaign_and_are_counted_apart() {
     let env = campaign(1);
     let output = env.run(&[&SMALL[..], &["--max-tokens", "100"]].concat());

@@ -27,6 +27,10 @@ fn ids(path: &Path) -> Vec<RunId> {
     open(path, Access::Read).unwrap().runs().unwrap().iter().map(|row| row.id).collect()
 }
 
+fn superseded() -> Unneeded {
+    Unneeded::Superseded(Default::default())
+}
+
 #[test]
 fn only_what_a_later_run_of_the_same_options_supersedes_goes_by_itself() {
     let folder = tempfile::tempdir().unwrap();
@@ -40,17 +44,30 @@ fn only_what_a_later_run_of_the_same_options_supersedes_goes_by_itself() {
     record(&mut store, run(5), r#"{"seed":1}"#, 6, true);
     record(&mut store, NewRun { instance: "", ..run(6) }, r#"{"seed":1}"#, 1, true);
     record(&mut store, run(7), r#"{"seed":1}"#, 1, false);
-    let locked = Store::gc(&path, &Unneeded::Superseded, false, &mut |_, _| {});
+    let locked = Store::gc(&path, &superseded(), false, &mut |_, _| {});
     assert!(matches!(locked, Err(StoreError::Locked)), "{locked:?}");
     store.close().unwrap();
     let before = fs::read(&path).unwrap();
-    let planned = Store::gc(&path, &Unneeded::Superseded, true, &mut |_, _| {}).unwrap();
+    let planned = Store::gc(&path, &superseded(), true, &mut |_, _| {}).unwrap();
     assert!(fs::read(&path).unwrap() == before, "a dry run changes nothing");
-    let done = Store::gc(&path, &Unneeded::Superseded, false, &mut |_, _| {}).unwrap();
+    let done = Store::gc(&path, &superseded(), false, &mut |_, _| {}).unwrap();
     assert_eq!(done.runs.iter().map(|row| row.id).collect::<Vec<_>>(), [run_id(1)]);
     assert_eq!((&planned.runs, planned.body_bytes), (&done.runs, done.body_bytes));
     assert!(done.body_bytes > 0 && done.after == fs::metadata(&path).unwrap().len());
     assert_eq!(ids(&path), [2, 3, 4, 5, 6, 7].map(run_id));
+}
+
+#[test]
+fn a_check_of_an_instance_that_was_cut_off_stays_for_it_leads_to_those_after_it() {
+    let env = TestEnv::new();
+    let path = env.work().join("store");
+    let mut store = open(&path, Access::Create).unwrap();
+    for (number, kind) in [(1, "validation"), (2, "validation"), (3, "solve"), (4, "solve")] {
+        record(&mut store, NewRun { kind, ..new_run(run_id(number)) }, "{}", 1, number % 2 == 0);
+    }
+    store.close().unwrap();
+    env.run(&["store", "gc", "--store", "store"]).sound();
+    assert_eq!(ids(&path), [1, 2, 4].map(run_id));
 }
 
 #[test]
