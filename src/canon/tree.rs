@@ -9,6 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{Blake3, CanonError, json};
 
+/// The deepest folder of a tree that is read; real repositories stay below 40.
+pub const DEEPEST: usize = 500;
+/// Folders that tests and interpreters leave behind.
+const SCRATCH_FOLDERS: &[&str] = &["__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"];
+/// Endings of files that tests and interpreters leave behind.
+const SCRATCH_ENDINGS: &[&str] = &[".pyc", ".pyo"];
+
 /// Kind of a file, in git's sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -119,6 +126,12 @@ pub fn is_git_folder(name: &str) -> bool {
     name.eq_ignore_ascii_case(".git") || name.eq_ignore_ascii_case("git~1")
 }
 
+/// Says whether a path is a by-product of running tests.
+pub fn is_scratch(path: &str) -> bool {
+    SCRATCH_ENDINGS.iter().any(|ending| path.ends_with(ending))
+        || path.split('/').any(|part| SCRATCH_FOLDERS.contains(&part))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,5 +165,15 @@ mod tests {
             assert!(Tree::from_bytes(&tree.to_bytes()).is_err(), "{path:?}");
         }
         assert!(is_safe_path("a/b.c/.gitignore"));
+    }
+
+    #[test]
+    fn by_products_are_known_by_name() {
+        for path in ["__pycache__/a.pyc", "a/__pycache__/b", "x.pyc", "a/.pytest_cache/v/x"] {
+            assert!(is_scratch(path), "{path}");
+        }
+        for path in ["a/pycache/b.py", "pyc", "targets/x"] {
+            assert!(!is_scratch(path), "{path}");
+        }
     }
 }

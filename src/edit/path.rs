@@ -7,7 +7,7 @@ use super::notes::{Notes, refuse};
 use super::protected::steers_runner;
 use super::types::{Context, Refusal};
 use crate::canon::FileMode;
-use crate::canon::tree::{is_git_folder, is_safe_path};
+use crate::canon::tree::{DEEPEST, is_git_folder, is_safe_path};
 
 /// Longer names are never paths.
 const LONGEST: usize = 500;
@@ -76,7 +76,7 @@ pub(super) fn has_room(path: &str, context: &Context<'_>) -> bool {
     let is_below = |other: &str| other.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
     let is_folder = context.tree.iter().any(|(other, _)| is_below(other));
     let is_long = path.len() > LONGEST_BELOW || path.split('/').any(|part| part.len() > LONGEST_NAME);
-    !is_below_file && !is_folder && !is_long
+    !is_below_file && !is_folder && !is_long && path.matches('/').count() <= DEEPEST
 }
 
 /// Refuses a path that is not in the tree and not to be created.

@@ -11,6 +11,7 @@ use super::path::has_room;
 use super::runs::changed;
 use super::source::{Source, Splice};
 use super::types::{Change, Context, Proposal, Refusal};
+use crate::canon::tree::is_scratch;
 use crate::canon::{Blake3, FileMode, TreeEntry};
 use crate::syntax::{Language, same_code};
 
@@ -82,9 +83,10 @@ impl Changed {
             |path: &str| self.files.get(path).is_some_and(|file| file.before.is_none() && file.after.is_some());
         for path in self.files.keys().filter(|path| is_new(path)) {
             let is_below_new = path.match_indices('/').any(|(end, _)| is_new(&path[..end]));
-            if is_below_new || !has_room(path, context) {
-                let message =
-                    format!("{path:?} cannot be a new file: its name is too long, or another file is in its way");
+            if is_below_new || is_scratch(path) || !has_room(path, context) {
+                let message = format!(
+                    "{path:?} cannot be a new file: its name is too long or a tool's, or another file is in its way"
+                );
                 return Err(refuse(Code::UnsafePath, message, ""));
             }
         }

@@ -9,9 +9,9 @@ use super::WorkspaceError;
 use super::error::at;
 use super::files::{copy_all, make_folder, put, remove_all, same_files};
 use super::objects::{Blobs, Import, Listed, list};
-use super::scan::{is_scratch, mode_of, walk};
+use super::scan::{mode_of, walk};
 use super::worktree::{Base, Worktree};
-use crate::canon::tree::is_safe_path;
+use crate::canon::tree::{is_safe_path, is_scratch};
 use crate::canon::{Blake3, FileMode, TreeEntry};
 
 impl Worktree {

@@ -12,15 +12,8 @@ use std::path::{Path, PathBuf};
 
 use super::WorkspaceError;
 use super::error::at;
+use crate::canon::tree::DEEPEST;
 use crate::canon::{Blake3, FileMode, TreeEntry};
-
-/// Folders that tests and interpreters leave behind.
-const SCRATCH_FOLDERS: &[&str] = &["__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"];
-/// Endings of files that tests and interpreters leave behind.
-const SCRATCH_ENDINGS: &[&str] = &[".pyc", ".pyo"];
-
-/// The deepest folder that is walked; real repositories stay below 40.
-const MAX_DEPTH: usize = 500;
 
 /// One thing found on disk.
 pub(super) struct Found {
@@ -55,7 +48,7 @@ pub(super) fn walk(
                 continue;
             }
         }
-        if depth > MAX_DEPTH {
+        if depth > DEEPEST {
             return Err(WorkspaceError::UnsafePath(relative.to_string_lossy().chars().take(200).collect()));
         }
         let folder = root.join(&relative);
@@ -70,12 +63,6 @@ pub(super) fn walk(
         stack.extend(names.into_iter().map(|name| (relative.join(name), depth + 1)));
     }
     Ok(())
-}
-
-/// Says whether a path is a by-product of running tests.
-pub(super) fn is_scratch(path: &str) -> bool {
-    SCRATCH_ENDINGS.iter().any(|ending| path.ends_with(ending))
-        || path.split('/').any(|part| SCRATCH_FOLDERS.contains(&part))
 }
 
 /// Returns git's kind of a file or link, or nothing for folders, sockets, pipes and devices.
@@ -147,15 +134,5 @@ mod tests {
         })
         .unwrap();
         assert_eq!(seen, ["a", "a/y", "a/z", "a.py", "b", "c"]);
-    }
-
-    #[test]
-    fn by_products_are_known_by_name() {
-        for path in ["__pycache__/a.pyc", "a/__pycache__/b", "x.pyc", "a/.pytest_cache/v/x"] {
-            assert!(is_scratch(path), "{path}");
-        }
-        for path in ["a/pycache/b.py", "pyc", "targets/x"] {
-            assert!(!is_scratch(path), "{path}");
-        }
     }
 }

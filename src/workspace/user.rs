@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::error::at;
 use super::origin::resolve;
-use super::scan::{entry_of, is_scratch, mode_of, walk};
+use super::scan::{entry_of, mode_of, walk};
 use super::worktree::as_patch_error;
 use super::{Git, WorkspaceError};
+use crate::canon::tree::is_scratch;
 use crate::canon::{Blake3, Tree};
 
 /// Folders of installed packages, which projects keep beside their code and out of git.

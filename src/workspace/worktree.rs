@@ -17,9 +17,9 @@ use super::files::{make_folder, plain_path, put, remove_all, set_mode};
 use super::journal::{self, Left};
 use super::objects::{Blobs, Listed, list};
 use super::origin::{Origin, resolve, unbundle};
-use super::scan::{Stamp, entry_of, is_scratch, mode_of, walk};
+use super::scan::{Stamp, entry_of, mode_of, walk};
 use super::{Git, WorkspaceError};
-use crate::canon::tree::is_safe_path;
+use crate::canon::tree::{is_safe_path, is_scratch};
 use crate::canon::{Blake3, FileMode, Tree, TreeEntry, json};
 
 /// The largest file that [`Worktree::read`] returns, in bytes.

@@ -97,7 +97,7 @@ fn files_are_created_and_removed() {
 fn a_new_file_that_nobody_could_write_is_refused() {
     let create = |path: &str| format!("--- /dev/null\n+++ b/{path}\n@@ -0,0 +1 @@\n+x = 1\n");
     let long = "n".repeat(256);
-    for path in ["shop/basket.py/new.py", "shop", &long, &["d"; 2000].join("/")] {
+    for path in ["shop/basket.py/new.py", "shop", &long, &["d"; 502].join("/"), "shop/__pycache__/new.py", "new.pyc"] {
         assert_eq!(outcome(&create(path)), Err(Code::UnsafePath), "{path}");
     }
     assert_eq!(outcome(&(create("new") + &create("new/below.py"))), Err(Code::UnsafePath));
