@@ -182,6 +182,7 @@ pub(crate) fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), Failur
 pub(crate) fn write_whole(path: &Path, bytes: &[u8], force: bool) -> Result<(), Failure> {
     let failed = |error: std::io::Error| {
         Failure::new(FailureKind::Environment, format!("cannot write {}: {error}", path.display()))
+            .hint("name another file, or make its folder writable")
     };
     match path.symlink_metadata() {
         Ok(found) if !found.is_file() => {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::canon::Tree;
 use crate::gate::environment::{Environments, Recipe};
 use crate::gate::{Ground, Level, Place, Sandbox};
 use crate::instance::{Hidden, Instance, Repository};
@@ -89,6 +90,11 @@ impl Workbench {
     /// Lends everything to a run; several may follow each other.
     pub(crate) fn live<'a>(&'a mut self, models: Vec<Box<dyn Model + 'a>>) -> Live<'a> {
         Live::new(&mut self.worktree, &self.ground, models, &mut self.rankings)
+    }
+
+    /// Returns the base tree.
+    pub(crate) fn base(&self) -> Tree {
+        self.worktree.base()
     }
 
     /// Removes the worktree.

@@ -28,6 +28,8 @@ pub(super) struct Facts {
     pub(super) identity: Sha256,
     pub(super) arm: String,
     pub(super) tests: String,
+    /// Digest of the base tree's listing.
+    pub(super) base: Sha256,
     /// The ranking of the files and those that were selected, where the run came so far.
     pub(super) selection: Option<(Sha256, Vec<String>)>,
     /// Name and digest of each model.
@@ -76,6 +78,7 @@ impl Facts {
             identity,
             arm: course.option("arm").to_owned(),
             tests: course.option("tests").to_owned(),
+            base: digest_of(course.base_entry, "canonical").ok_or("its base tree is not recorded")?,
             selection,
             models: course.models.iter().filter_map(|entry| digest_of(entry, "canonical")).collect(),
             seed,

@@ -53,7 +53,10 @@ fn instances_paired(campaign: &Campaign<'_>) -> Finding {
     if let Some(other) = direct.values().find(|facts| !is_alike(facts)) {
         return Finding::failed(format!("{} was run with another model or other tests", other.name()));
     }
-    if let Some(other) = selected_otherwise(campaign) {
+    if let Some(other) = unlike_others(campaign, |facts| Some(&facts.base)) {
+        return Finding::failed(format!("{} began at another tree than another run on the instance", other.name()));
+    }
+    if let Some(other) = unlike_others(campaign, |facts| facts.selection.as_ref()) {
         return Finding::failed(format!("{} selected other files than another run on the instance", other.name()));
     }
     let pairs = direct.len();
@@ -63,13 +66,17 @@ fn instances_paired(campaign: &Campaign<'_>) -> Finding {
     finding.on(manifests(direct.into_values().chain(patch.into_values()))).figure("pairs", pairs)
 }
 
-/// Finds a run that selected other files than another one on its instance, whatever the arm and the seed.
-fn selected_otherwise<'f>(campaign: &Campaign<'f>) -> Option<&'f Facts> {
+/// Finds a run of which something is otherwise than of another one on its instance, whatever the arm and the seed.
+fn unlike_others<'f, T: PartialEq + 'f>(
+    campaign: &Campaign<'f>,
+    what: impl Fn(&'f Facts) -> Option<&'f T>,
+) -> Option<&'f Facts> {
     let mut known = BTreeMap::new();
-    campaign.runs.values().copied().find(|facts| {
-        let Some(selection) = &facts.selection else { return false };
-        *known.entry(&facts.instance).or_insert(selection) != selection
-    })
+    campaign
+        .runs
+        .values()
+        .copied()
+        .find(|facts| what(facts).is_some_and(|what| *known.entry(&facts.instance).or_insert(what) != what))
 }
 
 /// Returns how many instances an arm resolved, with the figures of the interval.

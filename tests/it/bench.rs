@@ -338,13 +338,16 @@ fn every_arm_selects_the_same_files_and_says_how_it_differs() {
 }
 
 #[test]
-fn runs_that_selected_other_files_are_no_pair() {
+fn runs_that_selected_other_files_or_began_at_another_tree_are_no_pair() {
     let env = campaign(1);
     // Large enough to be left out of a small prompt.
     let other = (0..600).map(|n| format!("def total_{n}(basket):\n    return basket + {n}\n")).collect::<String>();
     fs::write(env.work().join("tasks/task0/repo/other.py"), other).unwrap();
     let mut runs = Vec::new();
-    for (arm, context) in [("patch", "32768"), ("direct-2", "32768"), ("direct-2", "8192")] {
+    for (arm, context) in [("patch", "32768"), ("direct-2", "32768"), ("direct-2", "8192"), ("direct-2", "32767")] {
+        if runs.len() == 3 {
+            fs::write(env.work().join("tasks/task0/repo/notes.txt"), "new\n").unwrap();
+        }
         let base = ["solve", "tasks/task0", "--red-runs=1", "--model=scripted:script.jsonl", "--json", "--quiet"];
         let output = env.run(&[&base[..], &["--arm", arm, "--context", context, "--reply=512"]].concat());
         let value: Value = serde_json::from_str(&output.stdout).unwrap();
@@ -361,6 +364,24 @@ fn runs_that_selected_other_files_are_no_pair() {
     assert_eq!(paired(&runs[1]).0, "passed", "{}", paired(&runs[1]).1);
     let (verdict, reason) = paired(&runs[2]);
     assert!(verdict == "failed" && reason.contains("selected other files"), "{verdict} {reason}");
+    let (verdict, reason) = paired(&runs[3]);
+    assert!(verdict == "failed" && reason.contains("began at another tree"), "{verdict} {reason}");
+}
+
+#[test]
+fn a_campaign_does_not_go_on_with_a_repository_that_has_changed() {
+    let env = campaign(1);
+    let mut two = SMALL;
+    two[3] = "--seeds=42,137";
+    assert_eq!(env.run(&[&two[..], &["--total-tokens=1"]].concat()).code, 5, "the second run is not begun");
+    let file = env.work().join("tasks/task0/repo/notes.txt");
+    fs::write(&file, "new\n").unwrap();
+    let resumed = env.run(&[&two[..], &["--resume"]].concat());
+    assert!(resumed.code == 4 && resumed.stderr.contains("the repository of task0 is not as it was"), "{resumed:?}");
+    assert!(resumed.stderr.contains("hint: put the repository back"), "{resumed:?}");
+    fs::remove_file(&file).unwrap();
+    let found = bench(&env, &two, &["--resume"]);
+    assert_eq!((&found["arms"][0]["resolved"], &found["arms"][1]["resolved"]), (&json!(1), &json!(1)));
 }
 
 /// An event: its kind, its data, its bodies.

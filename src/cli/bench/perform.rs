@@ -7,12 +7,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::campaign::{Member, Plan, Shard, Spent};
-use crate::canon::RunId;
+use crate::canon::{RunId, Tree, TreeEntry};
 use crate::instance::Instance;
 use crate::model::{Model, ModelName};
 use crate::solve::Options;
 use crate::store::{Access, Durability, RunEnd, RunStatus, Store, ended_by};
-use crate::transcript::{Retries, Roots};
+use crate::transcript::{Kind, Retries, Roots};
 use crate::workspace;
 
 use super::BenchArgs;
@@ -68,7 +68,8 @@ impl Bench<'_> {
         }
         drop(store);
         let places: BTreeMap<&String, usize> = self.plan.instances.keys().zip(0..).collect();
-        let mut open = self.plan.members();
+        let all = self.plan.members();
+        let mut open = all.clone();
         open.retain(|member| shard.holds(places[&member.instance]) && !ended.contains(&member.run));
         let stints = stints(&open, self.args.jobs as usize);
         let counts = Mutex::new(Counts::new(open.len(), Host::now_us()));
@@ -82,7 +83,7 @@ impl Bench<'_> {
                     return Ok(());
                 }
                 let tell = |text: &str| spinner.suspend(|| ui.say(format_args!("{}  {text}", member.instance)));
-                let result = self.run(member, &mut workbench, place, &tell);
+                let result = self.run(member, &all, &mut workbench, place, &tell);
                 // A signal can look like a failure of whatever it reached first.
                 interrupt::hold();
                 let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -111,6 +112,7 @@ impl Bench<'_> {
     fn run(
         &self,
         member: &Member,
+        all: &[Member],
         workbench: &mut Option<Workbench>,
         place: usize,
         tell: &dyn Fn(&str),
@@ -128,7 +130,12 @@ impl Bench<'_> {
             Some(bench) => bench,
             None => {
                 let folder = self.folder.join(format!("{}.{place}", member.run));
-                Workbench::set_up(instance, &self.args.workbench, &folder, self.ui)?
+                let bench = Workbench::set_up(instance, &self.args.workbench, &folder, self.ui)?;
+                if let Err(failure) = self.ensure_same_base(instance, all, &bench.base()) {
+                    bench.tear_down(self.ui);
+                    return Err(failure);
+                }
+                bench
             }
         };
         let result = (|| {
@@ -164,6 +171,34 @@ impl Bench<'_> {
             Ok(_) => *workbench = Some(bench),
         }
         result
+    }
+
+    /// Makes sure that an instance's tree is still the one that a run of the campaign on it began at: a row names its
+    /// commit, but what lies in a task folder may have changed, and the arms would not be compared on one thing.
+    fn ensure_same_base(&self, instance: &Instance, all: &[Member], base: &Tree) -> Result<(), Failure> {
+        if instance.base_commit.is_some() {
+            return Ok(());
+        }
+        let store = Store::open(self.store, Access::Read, Durability::Full)?;
+        // The hidden tests are in the plan.
+        let hidden = instance.hidden_paths();
+        let visible = |tree: &Tree| -> BTreeMap<String, TreeEntry> {
+            let files = tree.iter().filter(|(path, _)| !hidden.iter().any(|hidden| hidden == path));
+            files.map(|(path, entry)| (path.to_owned(), *entry)).collect()
+        };
+        for member in all.iter().filter(|member| member.instance == instance.id) {
+            let events = if store.run(member.run)?.is_some() { store.events(member.run)? } else { Vec::new() };
+            let Some(event) = events.iter().find(|event| event.kind == Kind::Tree.name()) else { continue };
+            let recorded = Tree::from_bytes(&store.body(member.run, event.seq, "canonical")?)
+                .map_err(|error| Failure::new(FailureKind::Malformed, format!("run {}: {error}", member.run)))?;
+            if visible(&recorded) == visible(base) {
+                return Ok(());
+            }
+            let text = format!("the repository of {} is not as it was when its run {} began", instance.id, member.run);
+            let hint = "put the repository back as it was, or begin a campaign of its own with --name";
+            return Err(Failure::new(FailureKind::Environment, text).hint(hint));
+        }
+        Ok(())
     }
 
     /// Opens a model; a server that is away is waited for.
