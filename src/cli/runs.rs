@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::campaign::KIND;
 use crate::canon::RunId;
 use crate::store::{Access, Durability, RunRow, Store};
 
@@ -33,6 +34,14 @@ pub(crate) fn find_run(store: &Store, text: &str) -> Result<RunRow, Failure> {
         return rows.into_iter().next_back().ok_or_else(|| not_found(text));
     }
     let by_prefix: Vec<&RunRow> = rows.iter().filter(|row| row.id.to_string().starts_with(text)).collect();
+    // Joined stores can hold campaigns of one name, and nothing says which of the plans is meant.
+    let campaigns: Vec<String> =
+        rows.iter().filter(|row| row.kind == KIND && row.name == text).map(|row| row.id.to_string()).collect();
+    if campaigns.len() > 1 {
+        let message =
+            format!("{text:?} names {} campaigns with different plans: {}", campaigns.len(), campaigns.join(", "));
+        return Err(Failure::new(FailureKind::Usage, message).hint("name one by its id"));
+    }
     // The youngest run of a name is the one that a person means.
     let by_name = rows.iter().rfind(|row| row.name == text);
     match (by_name, by_prefix.as_slice()) {

@@ -221,12 +221,21 @@ fn an_invalid_instance_that_was_resolved_is_in_neither_part_of_the_other_share()
 #[test]
 fn of_two_campaigns_of_one_name_in_a_joined_store_the_one_that_is_meant_goes_on() {
     let env = campaign(1);
+    env.run(&["key", "new", "k"]).sound();
     for (store, seed) in [("a.sqlite", "--seeds=1"), ("b.sqlite", "--seeds=2")] {
         bench(&env, &SMALL, &[seed, "--store", store]);
     }
     env.run(&["store", "merge", "all.sqlite", "a.sqlite", "b.sqlite"]).sound();
     for seed in ["--seeds=1", "--seeds=2"] {
         bench(&env, &SMALL, &[seed, "--store", "all.sqlite", "--resume"]);
+    }
+    for verb in ["check", "report", "certify"] {
+        let key: &[&str] = if verb == "certify" { &["--key", "k"] } else { &[] };
+        let output = env.run(&[&[verb, "tasks", "--store", "all.sqlite"][..], key].concat());
+        let word = "names 2 campaigns with different plans: ";
+        assert!(output.code == 2 && output.stderr.contains(word), "{output:?}");
+        let id = output.stderr.split_once(word).unwrap().1.split(',').next().unwrap().to_owned();
+        env.run(&["report", &id, "--no-check", "--store", "all.sqlite"]).sound();
     }
     let other = env.run(&[&SMALL[..], &["--seeds=3", "--store", "all.sqlite", "--resume"]].concat());
     assert!(other.code == 2 && other.stderr.contains("was begun otherwise"), "{other:?}");
