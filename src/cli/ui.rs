@@ -159,3 +159,15 @@ pub(super) fn usage(error: &clap::Error) -> Exit {
     let _ = error.print();
     if error.use_stderr() { Exit::Usage } else { Exit::Sound }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_cannot_drive_the_terminal() {
+        assert_eq!(printable("a\x1b]0;x\x07\n\tb\r"), "a\\u{1b}]0;x\\u{7}\n\tb\\r");
+        assert_eq!(printable("\u{202e}a"), "\\u{202e}a");
+        assert_eq!(printable_line("a\nb\tc"), "a\\nb\\tc");
+    }
+}
