@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use super::export::{beside, copy_run, remove};
 use super::file::tidy;
@@ -212,7 +214,9 @@ impl Part {
     fn take(out: &Path) -> Result<Self, StoreError> {
         let path = beside(out);
         let failed = |error| StoreError::io(&path, error);
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        // A link of that name is nobody's rest: what it leads to would be emptied.
+        let (mut options, links) = (OpenOptions::new(), OFlags::NOFOLLOW.bits().cast_signed());
+        let file = options.write(true).create(true).truncate(false).custom_flags(links).open(&path).map_err(failed)?;
         file.try_lock().map_err(|_| StoreError::Locked)?;
         // Whoever had the lock before may have given the file its final name meanwhile.
         let is_same = |there: fs::Metadata, own: fs::Metadata| (there.dev(), there.ino()) == (own.dev(), own.ino());

@@ -165,6 +165,17 @@ fn a_run_that_came_out_differently_is_named_with_both_roots_and_nothing_is_writt
 }
 
 #[test]
+fn a_link_in_the_place_of_the_part_leads_to_nothing_that_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let a = write(&at("a"), &[finished(1, 0, 0)]);
+    fs::write(at("other"), "mine").unwrap();
+    std::os::unix::fs::symlink(at("other"), at("out.part")).unwrap();
+    assert!(matches!(merge(&[&a], &at("out")).unwrap_err(), StoreError::Io { .. }));
+    assert_eq!(fs::read(at("other")).unwrap(), b"mine");
+}
+
+#[test]
 fn a_file_at_fault_is_named_and_what_is_there_stays() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
