@@ -13,6 +13,8 @@ use crate::solve::{Options, orchestration_digest};
 const FORMAT: u32 = 1;
 /// Runs of a plan at most: a short text could name far more than any machine has room for.
 const MOST_RUNS: usize = 1 << 20;
+/// Bytes of a name at most, so that file systems take it.
+const LONGEST_NAME: usize = 200;
 
 /// Everything that the course of a campaign depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +61,9 @@ pub enum PlanError {
     /// More runs than are kept apart.
     #[error("the campaign has more than {MOST_RUNS} runs")]
     TooMany,
+    /// A name that a folder cannot have.
+    #[error("{0:?} cannot be the name of a campaign: folders are named after it")]
+    Name(String),
     /// Recorded bytes that are no plan.
     #[error("the campaign's plan cannot be read: {0}")]
     Malformed(String),
@@ -74,7 +79,7 @@ impl Plan {
     /// Makes a plan of instances, arms and seeds.
     ///
     /// # Errors
-    /// Nothing of one of them, something twice, or too much of all.
+    /// Nothing of one of them, something twice, too much of all, or a name that a folder cannot have.
     pub fn new(
         name: String,
         instances: &[Instance],
@@ -104,8 +109,12 @@ impl Plan {
         plan.checked()
     }
 
-    /// Makes sure that there are runs, and that each is one of its own.
+    /// Makes sure that there are runs, that each is one of its own, and that the name is one.
     fn checked(self) -> Result<Self, PlanError> {
+        let is_odd = |c: char| c == '/' || c.is_control();
+        if matches!(&*self.name, "" | "." | "..") || self.name.len() > LONGEST_NAME || self.name.contains(is_odd) {
+            return Err(PlanError::Name(self.name));
+        }
         let counts = [("instances", self.instances.len()), ("arms", self.arms.len()), ("seeds", self.seeds.len())];
         if let Some((what, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
             return Err(PlanError::Empty(what));
@@ -233,6 +242,10 @@ mod tests {
             ("instances", json!({}), "no instances"),
             ("arms", json!({}), "no arms"),
             ("format", json!(FORMAT + 1), "unknown"),
+            ("name", json!(""), "cannot be the name"),
+            ("name", json!("../away"), "cannot be the name"),
+            ("name", json!("a\nb"), "cannot be the name"),
+            ("name", json!("n".repeat(LONGEST_NAME + 1)), "cannot be the name"),
         ] {
             let error = recorded(|plan| plan[key] = value).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");

@@ -9,7 +9,7 @@ use super::reason::{Problem, Reason};
 use super::statement::Statement;
 use super::verify::Verification;
 use crate::rung::{
-    CampaignInput, CampaignRun, Certified, Execution, Profile, Replay, Rung, assess_campaign, with_replay,
+    CampaignInput, CampaignRun, Certified, Execution, Profile, Replay, Rung, assess_campaign, counted, with_replay,
 };
 use crate::transcript::Evidence;
 
@@ -148,7 +148,7 @@ impl Verification {
         }
         let open = members.runs.iter().filter(|member| member.replayed.is_none()).count();
         if open > 0 {
-            return self.add("replay", Status::Unavailable, format!("{open} runs could not be replayed"));
+            return self.add("replay", Status::Unavailable, format!("{} could not be replayed", counted(open, "run")));
         }
         match members.rungs() {
             Err(problem) => self.fail(problem),
@@ -156,7 +156,7 @@ impl Verification {
                 self.fail(Problem::new(Reason::Rung, "the rungs come out otherwise with the replays"));
             }
             Ok(_) => {
-                self.pass("replay", format!("{} runs, each equal to the byte", members.runs.len()));
+                self.pass("replay", format!("{}, each equal to the byte", counted(members.runs.len(), "run")));
                 self.level = Level::Replay;
             }
         }

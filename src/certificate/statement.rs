@@ -12,7 +12,7 @@ use super::predicate::{DigestSet, RunPredicate, RungClaim, RungResult};
 use super::reason::{Problem, Reason};
 use super::strict;
 use crate::canon::{BlobRef, json as canonical};
-use crate::rung::{Number, Rung};
+use crate::rung::{Number, Rung, counted};
 
 /// Type of a certificate about one run.
 pub const RUN_CERTIFICATE: &str = "urn:runproof:run-certificate:v1";
@@ -169,7 +169,7 @@ impl Statement {
         match &self.predicate {
             Predicate::Run(run) => format!("{}, {}", run.instance.id, run.outcome.result),
             Predicate::Campaign(campaign) => {
-                format!("a campaign of {} runs, profile {}", campaign.runs.len(), campaign.profile.name)
+                format!("a campaign of {}, profile {}", counted(campaign.runs.len(), "run"), campaign.profile.name)
             }
         }
     }

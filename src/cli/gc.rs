@@ -14,7 +14,7 @@ use super::args::Global;
 use super::bench::recorded;
 use super::runs::{find_run, open_store, prefix_length};
 use super::store::advance;
-use super::ui::{Unit, printable_line};
+use super::ui::{Unit, counted, printable_line};
 use super::{Failure, FailureKind, Ui};
 
 /// Options of `store gc`.
@@ -78,15 +78,13 @@ pub(crate) fn gc(args: &GcArgs, as_json: bool, global: &Global, ui: &mut Ui) -> 
         let (id, name) = (&row.id.to_string()[..length], printable_line(&row.name));
         ui.data(format_args!("{id}  {}  {}  {name}", row.status.as_str(), printable_line(&row.kind)))?;
     }
-    let (runs, bodies) = (done.runs.len(), HumanBytes(done.body_bytes));
+    let (runs, bodies) = (counted(done.runs.len(), "run"), HumanBytes(done.body_bytes));
     if args.dry_run {
-        ui.say(format_args!("{runs} runs with {bodies} of bodies would go."));
+        ui.say(format_args!("{runs} with {bodies} of bodies would go."));
     } else {
         let (before, after) = (HumanBytes(done.before), HumanBytes(done.after));
         let freed = HumanBytes(done.before.saturating_sub(done.after));
-        ui.say(format_args!(
-            "{runs} runs with {bodies} of bodies are gone: {before} became {after}, {freed} are free."
-        ));
+        ui.say(format_args!("removed {runs} with {bodies} of bodies: {before} became {after}, {freed} are free."));
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::store::{Access, Durability, Merged, RunRow, RunStatus, Store, StoreEr
 
 use super::runs::prefix_length;
 use super::store::advance;
-use super::ui::{Unit, printable_line};
+use super::ui::{Unit, counted, printable_line};
 use super::{Failure, Ui, bench};
 
 /// Missing runs of a campaign that are named one by one.
@@ -59,12 +59,13 @@ pub(crate) fn merge(args: &MergeArgs, as_json: bool, ui: &mut Ui) -> Result<(), 
     }
     let length = prefix_length(&merged.runs);
     let short = |id: RunId| id.to_string()[..length].to_owned();
-    let (out, runs, files) = (args.out.display(), merged.runs.len(), args.files.len());
-    ui.data(format_args!("{out}  {runs} runs of {files} stores"))?;
+    let (out, runs) = (args.out.display(), counted(merged.runs.len(), "run"));
+    let files = counted(args.files.len(), "store");
+    ui.data(format_args!("{out}  {runs} of {files}"))?;
     for campaign in &campaigns {
         let (id, name) = (short(campaign.row.id), printable_line(&campaign.row.name));
         let ended = campaign.runs - campaign.missing.len();
-        ui.data(format_args!("  campaign {id}  {name}  {ended} of {} runs have ended", campaign.runs))?;
+        ui.data(format_args!("  campaign {id}  {name}  {ended} of {} have ended", counted(campaign.runs, "run")))?;
         for member in campaign.missing.iter().take(MOST_NAMED) {
             let (instance, arm) = (printable_line(&member.instance), printable_line(&member.arm));
             ui.data(format_args!("    missing: {instance}  {arm}  seed {}", member.seed))?;

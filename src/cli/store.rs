@@ -13,7 +13,7 @@ use super::export::{FormArgs, export_as};
 use super::gc::GcArgs;
 use super::merge::MergeArgs;
 use super::runs::{find_run, open_store, prefix_length, short};
-use super::ui::{Tone, Unit, printable};
+use super::ui::{Tone, Unit, counted, printable};
 use super::{Exit, Failure, Ui};
 
 /// Checks, measures, compacts and joins stores; writes runs to files of their own and takes them in again.
@@ -133,8 +133,9 @@ fn verify(foreign: bool, as_json: bool, global: &Global, ui: &mut Ui) -> Result<
             1 => ui.tone(Tone::Bad, "damaged in 1 place"),
             places => ui.tone(Tone::Bad, &format!("damaged in {places} places")),
         };
-        let (runs, events, bodies, bytes) = (report.runs, report.events, report.bodies, HumanBytes(report.body_bytes));
-        ui.data(format_args!("{verdict}: {runs} runs, {events} events, {bodies} bodies of {bytes} read and hashed"))?;
+        let (runs, events) = (counted(report.runs, "run"), counted(report.events, "event"));
+        let (bodies, bytes) = (report.bodies, HumanBytes(report.body_bytes));
+        ui.data(format_args!("{verdict}: {runs}, {events}, {bodies} bodies of {bytes} read and hashed"))?;
     }
     Ok(if report.is_sound() { Exit::Sound } else { Exit::Wanting })
 }

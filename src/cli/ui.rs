@@ -13,6 +13,7 @@ use super::exit::Exit;
 use super::failure::{Failure, FailureKind};
 // What is foreign is written out alike wherever people see it.
 pub(crate) use crate::report::{printable, printable_line};
+pub(crate) use crate::rung::counted;
 
 /// How this session writes.
 pub(crate) struct Ui {
@@ -147,11 +148,6 @@ impl Ui {
 pub(crate) enum Unit {
     Bytes,
     Items,
-}
-
-/// Returns a count with its noun, which takes an `s` unless there is one.
-pub(crate) fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Prints what clap has to say: help and version are answers, the rest are usage errors.

@@ -7,6 +7,7 @@ use super::run::{Ending, RunFacts};
 use super::table::Table;
 use super::tables::{self, Extra};
 use super::visible::printable_line;
+use crate::rung::counted;
 
 /// Columns that running text takes.
 const WIDTH: usize = 110;
@@ -28,11 +29,11 @@ pub(super) fn head(report: &Report) -> Vec<(&'static str, String)> {
     lines.push((
         "size",
         format!(
-            "{} × {} × {}, {} runs",
+            "{} × {} × {}, {}",
             counted(instances, "instance"),
             counted(arms, "arm"),
             counted(seeds.len(), "seed"),
-            report.runs.len()
+            counted(report.runs.len(), "run")
         ),
     ));
     lines.push(("seeds", seeds.join(", ")));
@@ -43,11 +44,6 @@ pub(super) fn head(report: &Report) -> Vec<(&'static str, String)> {
         lines.push(("profile", format!("{} ({digest})", printable_line(name))));
     }
     lines
-}
-
-/// Returns a number with a noun.
-pub(super) fn counted(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Returns the report for a terminal; `times` adds the seconds that were observed.

@@ -1,5 +1,7 @@
 //! What a criterion found, before it has its name.
 
+use std::fmt::Display;
+
 use super::ladder::{Basis, Criterion, Verdict};
 use crate::canon::Sha256;
 
@@ -45,6 +47,6 @@ impl Finding {
 }
 
 /// Returns "1 thing" or "N things".
-pub(super) fn counted(number: usize, thing: &str) -> String {
-    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+pub(crate) fn counted<N: Display + PartialEq + From<u8>>(number: N, thing: &str) -> String {
+    if number == N::from(1) { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }

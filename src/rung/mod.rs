@@ -23,6 +23,7 @@ mod stress;
 pub use campaign::{CampaignError, CampaignInput, CampaignRun, assess_campaign};
 pub use edge::{Replay, RunInput, assess_run, with_replay};
 pub use execution::Execution;
+pub(crate) use finding::counted;
 pub use full::Certified;
 pub use ladder::{Basis, Criterion, Ladder, LadderError, Number, Rung, Verdict};
 pub use profile::{DataSet, Profile, ProfileError};

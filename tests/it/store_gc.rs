@@ -172,7 +172,7 @@ fn a_person_names_runs_and_kinds_and_sees_what_goes() {
     assert_eq!(gc(&[]).sound(), "");
     let output = gc(&["--kind", "record", "--dry-run"]);
     assert!(output.stdout.contains("finished  record  an agent"), "{output:?}");
-    assert!(output.stderr.contains("1 runs with"), "{output:?}");
+    assert!(output.stderr.contains("1 run with"), "{output:?}");
     let wrong = gc(&["--kind", "recording"]);
     assert!(wrong.code == 2 && wrong.stderr.contains("hint:"), "{wrong:?}");
     let done: serde_json::Value = serde_json::from_str(&gc(&["--run", "an agent", "--json"]).sound()).unwrap();

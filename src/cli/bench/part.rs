@@ -2,6 +2,7 @@
 
 use crate::campaign::Shard;
 
+use crate::cli::ui::counted;
 use crate::cli::{Failure, FailureKind, Host};
 
 /// Finds out which part is meant.
@@ -27,12 +28,16 @@ fn of_variables(text: Option<&str>, variables: Variables<'_>) -> Result<Shard, F
     match (task(variables)?, parts) {
         // A task that was submitted again by itself is the only one of its array, and nothing says which of them it was.
         (Some(Task { of: Some(of), .. }), Some(parts)) if of != parts => {
-            Err(usage(format!("the array has {}, and --shard says {parts}", tasks(of))))
+            Err(usage(format!("the array has {}, and --shard says {parts}", counted(of, "task"))))
         }
         (Some(Task { place, .. }), Some(parts)) => Shard::new(place, parts).map_err(usage),
         (Some(Task { place, of: Some(of) }), None) => Shard::new(place, of).map_err(usage),
         (None, Some(parts)) => Shard::from_text(&parts.to_string()).map_err(usage),
-        (_, None) => Ok(Shard::WHOLE),
+        // All tasks of such an array would do everything.
+        (Some(Task { of: None, .. }), None) => {
+            Err(usage("this is one task of a job array, and nothing says of how many".to_owned()))
+        }
+        (None, None) => Ok(Shard::WHOLE),
     }
 }
 
@@ -60,13 +65,12 @@ fn task(variables: Variables<'_>) -> Result<Option<Task>, Failure> {
     }
 }
 
-fn tasks(count: u32) -> String {
-    format!("{count} task{}", if count == 1 { "" } else { "s" })
-}
-
 fn usage(error: impl ToString) -> Failure {
     let failure = Failure::new(FailureKind::Usage, error.to_string());
-    failure.hint("write --shard 1/3, or --shard 3 in a job that has SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX")
+    failure.hint(
+        "write --shard 1/3, or --shard 3 in a job that has SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX; --shard 1/1 does \
+         everything",
+    )
 }
 
 #[cfg(test)]
@@ -94,7 +98,7 @@ mod tests {
         assert_eq!(found(Some("3"), "ID=7 COUNT=3 MIN=5 MAX=7"), shard(2, 3));
         assert_eq!(found(Some("3"), "INDEX=2"), shard(2, 3));
         assert_eq!(found(Some("2/3"), "ID=abc"), shard(1, 3), "said in full, nothing else is asked");
-        assert_eq!(found(None, "INDEX=2"), Ok(Shard::WHOLE));
+        assert_eq!(found(Some("1/1"), "INDEX=2"), Ok(Shard::WHOLE));
         assert_eq!(found(None, ""), Ok(Shard::WHOLE));
     }
 
@@ -104,6 +108,8 @@ mod tests {
             (Some("3"), "ID=2 COUNT=1 MIN=2 MAX=2", "the array has 1 task, and --shard says 3"),
             (None, "ID=abc COUNT=3", "SLURM_ARRAY_TASK_ID is \"abc\", which is no number"),
             (Some("3"), "INDEX=-1", "JOB_COMPLETION_INDEX is \"-1\""),
+            (None, "INDEX=2", "nothing says of how many"),
+            (None, "ID=2", "nothing says of how many"),
             (None, "ID=3 COUNT=3 MIN=1 MAX=7", "not equally far apart"),
             (None, "ID=3 COUNT=3 MIN=0 MAX=10 STEP=5", "not equally far apart"),
             (Some("2"), "INDEX=2", "\"3/2\" is no shard"),

@@ -35,6 +35,7 @@ pub(super) fn plan(args: &BenchArgs, instances: &[Instance], profile: &Profile) 
     Plan::new(name, instances, arms, args.seeds.clone(), profile).map_err(|error| {
         let hint = match &error {
             PlanError::TooMany => "make several campaigns of it",
+            PlanError::Name(_) => "give another --name",
             _ => "name at least one instance, arm and seed, each once",
         };
         Failure::new(FailureKind::Usage, error).hint(hint)

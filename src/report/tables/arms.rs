@@ -141,6 +141,7 @@ fn tokens(spread: &Spread, figures: &ArmFigures) -> Cell {
     let runs = figures.of - figures.ended(Ending::Open);
     match spread.count {
         0 => Cell::number("not counted"),
+        1 if runs > 1 => Cell::number(format!("{} (1 run)", spread.median)),
         count if count < u64::from(runs) => Cell::number(format!("{} ({count} runs)", spread.median)),
         _ => Cell::number(spread.median),
     }
