@@ -24,8 +24,8 @@ use super::{Exit, Failure, FailureKind, Host, Ui};
 /// Signs what a run or a campaign is worth: its transcript, its patch and the rungs that it reached.
 ///
 /// The rungs are assessed first, replay included. A failed rung is certified as failed; one that could not be assessed
-/// is not certified. Certifying a run twice gives the same bytes. Beside CERT lies `NAME.intoto.jsonl`: the certificate
-/// and a standard in-toto test result, a line each.
+/// is not certified, nor is a campaign with missing runs. Certifying a run twice gives the same bytes. Beside CERT lies
+/// `NAME.intoto.jsonl`: the certificate and a standard in-toto test result, a line each.
 #[derive(Debug, Args)]
 pub(crate) struct CertifyArgs {
     /// Run or campaign of `bench`: an id, a unique prefix of one, a name, or `last` for the last run.
@@ -74,7 +74,13 @@ pub(crate) fn certify(args: &CertifyArgs, global: &Global, ui: &mut Ui) -> Resul
     }
     let row = find_run(&store, &args.run)?;
     if row.kind == crate::campaign::KIND {
-        let Finished { rows, profile, .. } = bench::finished(&store, &row, ui)?;
+        let Finished { rows, missing, profile } = bench::finished(&store, &row, ui)?;
+        if missing > 0 {
+            let failure = Failure::new(FailureKind::Below, "a campaign with missing runs is not certified");
+            return Err(failure.hint(
+                "perform them with `runproof bench INSTANCES --resume`; `certify --runs A,B,…` is about these runs alone",
+            ));
+        }
         return certify_campaign(args, &store, &rows, args.campaign.profile()?.unwrap_or(profile), &key, ui);
     }
     args.campaign.refuse_for_run()?;

@@ -1,6 +1,9 @@
 //! What a campaign wants to know of one run, read from its evidence.
 
+use serde_json::{Map, Value};
+
 use crate::canon::Sha256;
+use crate::edit::Format;
 use crate::model::{Grade, Reply};
 use crate::transcript::Evidence;
 
@@ -28,6 +31,8 @@ pub(super) struct Facts {
     pub(super) identity: Sha256,
     pub(super) arm: String,
     pub(super) tests: String,
+    /// Its options but for the seed.
+    pub(super) options: Map<String, Value>,
     /// Digest of the base tree's listing.
     pub(super) base: Sha256,
     /// The ranking of the files and those that were selected, where the run came so far.
@@ -54,9 +59,11 @@ impl Facts {
     /// A run that is no run on an instance, or cannot be read.
     pub(super) fn read(evidence: &Evidence<'_>, edge: &Rung) -> Result<Self, String> {
         let course = Course::read(evidence)?;
-        let number =
-            course.run.data.get("options").and_then(|options| options.get("seed")).and_then(|seed| seed.as_u64());
-        let seed = number.and_then(|seed| u32::try_from(seed).ok()).ok_or("its header names no seed")?;
+        let options = course.run.data.get("options").and_then(Value::as_object);
+        let mut options = options.cloned().unwrap_or_default();
+        let seed = options.remove("seed").and_then(|seed| u32::try_from(seed.as_u64()?).ok());
+        let seed = seed.ok_or("its header names no seed")?;
+        named_as_it_is(course.option("arm"), course.format()?, options.get("attempts"))?;
         let instance = course.instance.data.get("id").and_then(|id| id.as_str()).ok_or("its instance has no id")?;
         let mut calls = Vec::new();
         for call in course.attempts.iter().flat_map(Attempt::calls) {
@@ -78,6 +85,7 @@ impl Facts {
             identity,
             arm: course.option("arm").to_owned(),
             tests: course.option("tests").to_owned(),
+            options,
             base: digest_of(course.base_entry, "canonical").ok_or("its base tree is not recorded")?,
             selection,
             models: course.models.iter().filter_map(|entry| digest_of(entry, "canonical")).collect(),
@@ -103,6 +111,20 @@ impl Facts {
     /// Names the run for a person.
     pub(super) fn name(&self) -> String {
         format!("{} ({}, seed {})", self.instance, self.arm, self.seed)
+    }
+}
+
+/// Makes sure that an arm is what its name says, which is all that a comparison goes by: the form of the answers, and how
+/// often the model may try.
+fn named_as_it_is(arm: &str, format: Format, attempts: Option<&Value>) -> Result<(), String> {
+    let (form, attempts) = (if format == Format::Patch { "patch" } else { "direct" }, attempts.and_then(Value::as_u64));
+    let name = match attempts {
+        Some(1) if form == "patch" => form.to_owned(),
+        attempts => format!("{form}-{}", attempts.unwrap_or_default()),
+    };
+    match arm.split('+').next() == Some(name.as_str()) {
+        true => Ok(()),
+        false => Err(format!("its arm is called {arm:?} and is {name}")),
     }
 }
 

@@ -24,7 +24,11 @@ fn manifests<'f>(runs: impl IntoIterator<Item = &'f Facts>) -> Vec<Sha256> {
     runs.into_iter().map(|facts| facts.manifest).collect()
 }
 
-/// Enough instances, each once in both arms, on the same models, tests and files; the files over all arms and seeds.
+/// Options that are no part of what an arm is, so that both have the same.
+const SHARED: [&str; 4] = ["context_tokens", "reply_tokens", "red_runs", "timeout_seconds"];
+
+/// Enough instances, each once in both arms, on the same models, tests and files; the files over all arms and seeds, and
+/// all other options over the runs of an arm.
 fn instances_paired(campaign: &Campaign<'_>) -> Finding {
     let profile = campaign.profile;
     let (direct, patch) = (campaign.arm(&profile.direct), campaign.arm(&profile.patch));
@@ -45,6 +49,9 @@ fn instances_paired(campaign: &Campaign<'_>) -> Finding {
         if one.models.first() != other.models.first() || one.tests != other.tests {
             return Finding::failed(format!("{instance} was run with another model or other tests in the other arm"));
         }
+        if let Some(option) = SHARED.iter().find(|option| one.options.get(**option) != other.options.get(**option)) {
+            return Finding::failed(format!("{instance} was run with another {option} in the other arm"));
+        }
     }
     let first = direct.values().next();
     let is_alike = |facts: &&Facts| {
@@ -53,10 +60,13 @@ fn instances_paired(campaign: &Campaign<'_>) -> Finding {
     if let Some(other) = direct.values().find(|facts| !is_alike(facts)) {
         return Finding::failed(format!("{} was run with another model or other tests", other.name()));
     }
-    if let Some(other) = unlike_others(campaign, |facts| Some(&facts.base)) {
+    if let Some(other) = unlike_others(campaign, |facts| &facts.arm, |facts| Some(&facts.options)) {
+        return Finding::failed(format!("{} was run with other options than another run of its arm", other.name()));
+    }
+    if let Some(other) = unlike_others(campaign, |facts| &facts.instance, |facts| Some(&facts.base)) {
         return Finding::failed(format!("{} began at another tree than another run on the instance", other.name()));
     }
-    if let Some(other) = unlike_others(campaign, |facts| facts.selection.as_ref()) {
+    if let Some(other) = unlike_others(campaign, |facts| &facts.instance, |facts| facts.selection.as_ref()) {
         return Finding::failed(format!("{} selected other files than another run on the instance", other.name()));
     }
     let pairs = direct.len();
@@ -66,9 +76,10 @@ fn instances_paired(campaign: &Campaign<'_>) -> Finding {
     finding.on(manifests(direct.into_values().chain(patch.into_values()))).figure("pairs", pairs)
 }
 
-/// Finds a run of which something is otherwise than of another one on its instance, whatever the arm and the seed.
+/// Finds a run of which something is otherwise than of another one that shares `whose` with it.
 fn unlike_others<'f, T: PartialEq + 'f>(
     campaign: &Campaign<'f>,
+    whose: impl Fn(&'f Facts) -> &'f str,
     what: impl Fn(&'f Facts) -> Option<&'f T>,
 ) -> Option<&'f Facts> {
     let mut known = BTreeMap::new();
@@ -76,7 +87,7 @@ fn unlike_others<'f, T: PartialEq + 'f>(
         .runs
         .values()
         .copied()
-        .find(|facts| what(facts).is_some_and(|what| *known.entry(&facts.instance).or_insert(what) != what))
+        .find(|facts| what(facts).is_some_and(|what| *known.entry(whose(facts)).or_insert(what) != what))
 }
 
 /// Returns how many instances an arm resolved, with the figures of the interval.

@@ -297,10 +297,11 @@ fn equal(evidence: &Evidence<'_>) -> ReplayOutcome {
 
 const INSTANCES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
-/// A campaign made of two recorded runs: one that resolves at its third attempt, one that does not.
+/// A campaign made of recorded runs: one of each arm that does not resolve, one of direct edits that does.
 struct Campaign {
     resolves: Vec<Event>,
     fails: Vec<Event>,
+    patch: Vec<Event>,
     store: Store,
     runs: Vec<(RunId, bool)>,
     executions: Vec<RunId>,
@@ -309,18 +310,21 @@ struct Campaign {
 }
 
 impl Campaign {
-    fn new(resolves: &[Event], fails: &[Event]) -> Self {
+    fn new(resolves: &[Event], fails: &[Event], patch: &[Event]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let store = new_store(&folder.path().join("campaign.sqlite"));
-        let (resolves, fails) = (resolves.to_vec(), fails.to_vec());
+        let (resolves, fails, patch) = (resolves.to_vec(), fails.to_vec(), patch.to_vec());
         let (runs, executions) = (Vec::new(), Vec::new());
-        Self { resolves, fails, store, runs, executions, _folder: folder, number: 0 }
+        Self { resolves, fails, patch, store, runs, executions, _folder: folder, number: 0 }
     }
 
-    /// Adds a run of an instance, an arm and a seed, made of one of the two.
+    /// Adds a run of an instance, an arm and a seed, made of one of these.
     fn run(&mut self, instance: &str, arm: &str, seed: u32, resolved: bool, change: impl Fn(&mut Vec<Event>)) {
-        let mut events = if resolved { self.resolves.clone() } else { self.fails.clone() };
-        events[0].data["options"]["arm"] = json!(arm);
+        let mut events = match (arm, resolved) {
+            ("patch", _) => self.patch.clone(),
+            (_, true) => self.resolves.clone(),
+            (_, false) => self.fails.clone(),
+        };
         events[0].data["options"]["seed"] = json!(seed);
         events[1].data["id"] = json!(instance);
         events[1].replace("instance", "\"id\":\"total\"", &format!("\"id\":\"{instance}\""));
@@ -351,8 +355,8 @@ impl Campaign {
     }
 
     /// Five instances in both arms and with all seeds, each resolved by direct edits.
-    fn filled(resolves: &[Event], fails: &[Event]) -> Self {
-        let mut campaign = Self::new(resolves, fails);
+    fn filled(resolves: &[Event], fails: &[Event], patch: &[Event]) -> Self {
+        let mut campaign = Self::new(resolves, fails, patch);
         for instance in INSTANCES {
             campaign.run(instance, "patch", 42, false, |_| {});
             for seed in [42, 137, 9001] {
@@ -419,16 +423,22 @@ fn first_open(ladder: &Ladder, number: Number) -> String {
 
 #[test]
 fn campaigns_of_twenty_runs_reach_the_rung_that_their_runs_allow() {
-    let env = place(&["I cannot help.", WRONG, RIGHT]);
-    let resolves = recorded(&env, &[]);
-    let fails = recorded(&env, &["--attempts", "2"]);
+    let resolves = recorded(&place(&["I cannot help.", WRONG, RIGHT]), &[]);
+    let fails = recorded(&place(&["I cannot help.", WRONG, WRONG, WRONG, WRONG, WRONG]), &[]);
+    let patch = recorded(&place(&["I cannot help."]), &["--arm", "patch"]);
+    // Another script is another model.
+    let model = resolves.iter().find(|event| event.kind == "model").expect("a model");
+    let [fails, patch] = [fails, patch].map(|mut events| {
+        events.iter_mut().filter(|event| event.kind == "model").for_each(|event| *event = model.clone());
+        events
+    });
     let default = Profile::default();
 
-    let none = Campaign::new(&resolves, &fails).assess(&default, Some(&[]));
+    let none = Campaign::new(&resolves, &fails, &patch).assess(&default, Some(&[]));
     assert_eq!(results(&none), ["not-assessed", "not-assessed", "not-assessed"]);
     assert_eq!(none.reached(), None);
 
-    let mut all = Campaign::filled(&resolves, &fails);
+    let mut all = Campaign::filled(&resolves, &fails, &patch);
     let good = all.runs.clone();
     let (profile, certified) = all.pinned(1_000_000);
     let ladder = all.assess(&profile, Some(&certified));
@@ -495,6 +505,31 @@ fn campaigns_of_twenty_runs_reach_the_rung_that_their_runs_allow() {
     });
     assert!(stress(&all).contains("the model was not sent what the prompt tells"), "{}", stress(&all));
 
+    // Arms that are not what they are called, and runs of one arm that are not alike.
+    let renamed = |campaign: &mut Campaign, name: &str| {
+        campaign.runs = good[..19].to_vec();
+        campaign.run("e", "direct-6", 9001, true, |events| events[0].data["options"]["arm"] = json!(name));
+    };
+    for (name, word) in [("direct-2", "its arm is called \"direct-2\" and is direct-6"), ("patch", "and is direct-6")] {
+        renamed(&mut all, name);
+        assert!(edge(&all).starts_with("every-run-at-641 failed") && edge(&all).contains(word), "{}", edge(&all));
+    }
+    for (option, value) in [("timeout_seconds", json!(7)), ("spending", json!({"tokens": 7}))] {
+        all.runs = good[..19].to_vec();
+        all.run("e", "direct-6", 9001, true, |events| events[0].data["options"][option] = value.clone());
+        assert!(stress(&all).contains("other options than another run of its arm"), "{}", stress(&all));
+    }
+    all.runs = good.clone();
+    all.runs.remove(0);
+    all.run("a", "patch", 42, false, |events| events[0].data["options"]["reply_tokens"] = json!(7));
+    assert!(stress(&all).contains("a was run with another reply_tokens in the other arm"), "{}", stress(&all));
+
+    all.runs = good[..19].to_vec();
+    all.run("e", "direct-6", 9001, true, |events| {
+        of_kind(events, "selection").remove(0).bodies.insert("canonical".into(), b"[]".to_vec());
+    });
+    assert!(stress(&all).contains("selected other files than another run on the instance"), "{}", stress(&all));
+
     // Another instance under the same name, with another seed.
     all.runs = good[..19].to_vec();
     all.run("e", "direct-6", 9001, true, |events| events[1].replace("instance", "only the last", "just the last"));
@@ -557,7 +592,7 @@ fn a_campaign_is_checked_from_the_command_line() {
 #[test]
 fn seeds_agree_on_nothing_where_no_call_was_made() {
     let resolves = recorded(&place(&[RIGHT]), &[]);
-    let mut campaign = Campaign::new(&resolves, &resolves);
+    let mut campaign = Campaign::new(&resolves, &resolves, &resolves);
     for seed in [42, 137, 9001] {
         campaign.run("a", "direct-6", seed, true, |events| {
             let first = events.iter().position(|event| event.kind == "prompt").expect("a prompt");

@@ -82,7 +82,17 @@ fn a_lost_shard_is_named_run_by_run_and_resumed() {
     assert!(output.stderr.contains("--resume"), "{output:?}");
     let part = env.run(&["check", "c", "--store", "all.sqlite", "--rung", "641", "--json"]);
     assert!(part.code == 5 && part.stdout.contains("\"missing\":1"), "the runs that ended are all sound: {part:?}");
-    env.run(&[&BENCH[..], &["--store", "all.sqlite", "--resume"]].concat()).sound();
+    let certify = || env.run(&["certify", "c", "--store", "all.sqlite", "--key", "k", "-o", "c.json"]);
+    let refused = certify();
+    assert!(refused.code == 5 && refused.stderr.contains("missing runs is not certified"), "{refused:?}");
+    assert!(refused.stderr.contains("hint: perform them") && !env.work().join("c.json").exists(), "{refused:?}");
+    let resume = ["--store", "all.sqlite", "--resume", "--key", "k", "--certificates", "certs"];
+    let of_campaign = env.work().join("certs/campaign.dsse.json");
+    let part = env.run(&[&BENCH[..], &resume, &["--total-seconds", "0"]].concat());
+    assert!(part.code == 5 && !of_campaign.exists(), "{part:?}");
+    env.run(&[&BENCH[..], &resume].concat()).sound();
+    assert!(of_campaign.exists());
+    certify().sound();
     assert_eq!(env.run(&["check", "c", "--store", "all.sqlite", "--rung", "641"]).code, 0);
     let again = env.run(&["store", "merge", "all.sqlite", "two.sqlite"]);
     assert!(again.code == 2 && again.stderr.contains("hint: name a new file"), "{again:?}");

@@ -48,8 +48,8 @@ pub(super) fn results(
     predictions.iter().try_for_each(|(path, lines)| write_whole(path, lines.as_bytes(), true))
 }
 
-/// Certifies every resolved run, and then the campaign, into `folder`; what is there of this key and of these recordings
-/// is kept.
+/// Certifies every resolved run, and the campaign once all its runs have ended, into `folder`; what is there of this key
+/// and of these recordings is kept.
 pub(super) fn certificates(
     plan: &Plan,
     profile: &Profile,
@@ -70,12 +70,18 @@ pub(super) fn certificates(
         bar.inc(1);
     }
     bar.finish_and_clear();
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let path = folder.join("campaign.dsse.json");
-    certify::campaign_into(store, &rows, profile.clone(), key, folder, &path, ui)?;
     let count = counted(resolved.len(), "resolved run");
-    ui.say(format_args!("certificates of {count} and of the campaign: {}", folder.display()));
+    let missing = plan.members().len() - rows.len();
+    if missing == 0 {
+        let path = folder.join("campaign.dsse.json");
+        certify::campaign_into(store, &rows, profile.clone(), key, folder, &path, ui)?;
+        ui.say(format_args!("certificates of {count} and of the campaign: {}", folder.display()));
+    } else {
+        let missing = counted(missing, "run");
+        ui.say(format_args!(
+            "certificates of {count}: {}; the campaign has none, for it lacks {missing}",
+            folder.display()
+        ));
+    }
     Ok(())
 }
