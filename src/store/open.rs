@@ -34,6 +34,8 @@ pub enum Durability {
 
 /// How long a writer waits for another one's transaction.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long it waits before it asks again, where SQLite does not wait for it.
+const PAUSE: Duration = Duration::from_millis(5);
 /// Virtual machine steps between two questions whether a query of a foreign file goes on too long.
 const STEPS: i32 = 1 << 20;
 
@@ -78,7 +80,7 @@ fn writable(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
 }
 
 fn pragmas(connection: &Connection, durability: Durability) -> Result<(), StoreError> {
-    let _mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    write_ahead(connection)?;
     connection.pragma_update(
         None,
         "synchronous",
@@ -88,6 +90,23 @@ fn pragmas(connection: &Connection, durability: Durability) -> Result<(), StoreE
         },
     )?;
     Ok(())
+}
+
+/// Begins a write-ahead log. SQLite does not wait here by itself: it says at once that the file is locked while the last
+/// writer to leave rewrites it, or another one begins the log.
+fn write_ahead(connection: &Connection) -> Result<(), StoreError> {
+    let begin =
+        || connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).map_err(StoreError::from);
+    let mut waited = Duration::ZERO;
+    loop {
+        match begin() {
+            Err(StoreError::Locked) if waited < PATIENCE => {
+                std::thread::sleep(PAUSE);
+                waited += PAUSE;
+            }
+            begun => return begun,
+        }
+    }
 }
 
 fn read(path: &Path) -> Result<Connection, StoreError> {

@@ -303,6 +303,30 @@ fn two_writers_take_turns() {
 }
 
 #[test]
+fn a_writer_waits_while_another_one_tidies_up() {
+    let env = TestEnv::new();
+    let path = env.work().join("s");
+    let mut store = open(&path, Access::Create).unwrap();
+    store.begin_run(&new_run(run_id(0))).unwrap();
+    store.close().unwrap();
+    // So does the last to leave: it has no write-ahead log any more, and rewrites the file.
+    let leaving = rusqlite::Connection::open(&path).unwrap();
+    leaving.execute_batch("BEGIN IMMEDIATE").unwrap();
+    std::thread::scope(|scope| {
+        let coming = scope.spawn(|| {
+            let mut store = open(&path, Access::Create)?;
+            store.begin_run(&new_run(run_id(1)))?;
+            store.close()
+        });
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        assert!(!coming.is_finished(), "it did not wait: {:?}", coming.join());
+        leaving.execute_batch("COMMIT").unwrap();
+        drop(leaving);
+        coming.join().unwrap().unwrap();
+    });
+}
+
+#[test]
 fn a_reader_follows_a_writer() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.sqlite");
