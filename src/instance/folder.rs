@@ -16,7 +16,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::error::{InstanceError, Place};
-use super::row::{COMMIT, ID, IMAGE_ID, PYTHON, is_commit, is_id, is_image_id, is_python};
+use super::row::{
+    COMMAND, COMMIT, ID, IMAGE_ID, PYTHON, VARIABLE, is_command, is_commit, is_id, is_image_id, is_python, is_variable,
+};
 use super::types::{Hidden, Instance, Repository};
 use crate::canon::tree::is_safe_path;
 
@@ -97,6 +99,18 @@ pub(super) fn load(folder: &Path) -> Result<Instance, InstanceError> {
     }
     if settings.test_command.as_deref().is_none_or(|command| command.trim().is_empty()) {
         return Err(wrong("test_command", "a shell command that runs the tests", "nothing"));
+    }
+    for (field, command) in [
+        ("test_command", &settings.test_command),
+        ("hidden_test_command", &settings.hidden_test_command),
+        ("env_setup", &settings.env_setup),
+    ] {
+        if let Some(command) = command.as_deref().filter(|command| !is_command(command)) {
+            return Err(wrong(field, COMMAND, &format!("{command:?}")));
+        }
+    }
+    if let Some((name, value)) = settings.test_env.iter().find(|(name, value)| !is_variable(name, value)) {
+        return Err(wrong("test_env", VARIABLE, &format!("{name:?} with {value:?}")));
     }
     let repository =
         repository(folder, &settings).map_err(|(field, expected, found)| wrong(field, expected, &found))?;
@@ -279,6 +293,15 @@ mod tests {
             ("id = \"t\"\ntest_command = 3\n", "task.toml:2 is not a task: invalid type"),
             ("id = \"a b\"\ntest_command = \"x\"\n", "field `id` must be"),
             ("id = \"t\"\n", "field `test_command` must be a shell command"),
+            ("id = \"t\"\ntest_command = \"x\\u0000\"\n", "field `test_command` must be a shell command without NUL"),
+            (
+                "id = \"t\"\ntest_command = \"x\"\nenv_setup = \"\\u0000\"\n",
+                "field `env_setup` must be a shell command",
+            ),
+            (
+                "id = \"t\"\ntest_command = \"x\"\n[test_env]\n\"\" = \"\"\n",
+                "field `test_env` must be a text by a name",
+            ),
             ("id = \"t\"\ntest_command = \"x\"\nrepository = \"r\"\n", "found two of them"),
             ("id = \"t\"\ntest_command = \"x\"\nbase_commit = \"abcdef1\"\n", "which has no history"),
         ] {

@@ -38,9 +38,9 @@ pub(super) fn parse(file: &Path, number: usize, line: &[u8]) -> Result<Instance,
     };
     let patch = row.text("patch")?;
     patch.iter().try_for_each(|patch| row.check("patch", DIFF, patch, is_diff))?;
-    for field in ["test_command", "hidden_test_command"] {
+    for field in ["test_command", "hidden_test_command", "env_setup"] {
         let command = row.text(field)?;
-        command.iter().try_for_each(|command| row.check(field, COMMAND, command, |text| !text.contains('\0')))?;
+        command.iter().try_for_each(|command| row.check(field, COMMAND, command, is_command))?;
     }
     let env_python = row.text("env_python")?;
     env_python.iter().try_for_each(|version| row.check("env_python", PYTHON, version, is_python))?;
@@ -80,8 +80,19 @@ pub(super) const ID: &str = "a text of up to 200 letters, digits and ._+-, with 
 pub(super) const COMMIT: &str = "a commit id of 7 to 64 hexadecimal digits";
 pub(super) const PYTHON: &str = "a version of Python such as \"3.11\"";
 pub(super) const IMAGE_ID: &str = "a digest of the form sha256: and 64 hexadecimal digits";
-const COMMAND: &str = "a shell command without NUL bytes";
+pub(super) const COMMAND: &str = "a shell command without NUL bytes";
+pub(super) const VARIABLE: &str = "a text by a name without =, neither with NUL bytes";
 const DIFF: &str = "a unified diff, with lines `--- a/…` and `+++ b/…`";
+
+/// Says whether a shell can be given the command.
+pub(super) fn is_command(text: &str) -> bool {
+    !text.contains('\0')
+}
+
+/// Says whether an environment can hold the variable.
+pub(super) fn is_variable(name: &str, value: &str) -> bool {
+    !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0')
+}
 
 /// Says whether `id` can name folders and branches.
 pub(super) fn is_id(id: &str) -> bool {
@@ -215,7 +226,8 @@ impl Row {
             Some(Value::Object(map)) => map
                 .iter()
                 .map(|(name, value)| match value {
-                    Value::String(text) => Ok((name.clone(), text.clone())),
+                    Value::String(text) if is_variable(name, text) => Ok((name.clone(), text.clone())),
+                    Value::String(text) => Err(self.wrong(field, VARIABLE, &format!("{name:?} with {text:?}"))),
                     other => Err(self.wrong(&format!("{field}.{name}"), "a text", kind(other))),
                 })
                 .collect(),
@@ -334,7 +346,10 @@ mod tests {
             ("PASS_TO_PASS", json!([1]), "found a list with a number"),
             ("test_patch", json!("oops"), "field `test_patch` must be a unified diff"),
             ("test_env", json!({"A": 1}), "field `test_env.A` must be a text, found a number"),
+            ("test_env", json!({"A=B": ""}), "field `test_env` must be a text by a name without ="),
+            ("test_env", json!({"A": "\0"}), "neither with NUL bytes, found \"A\" with \"\\0\""),
             ("test_command", json!("pytest\0"), "field `test_command` must be a shell command"),
+            ("env_setup", json!("make\0"), "field `env_setup` must be a shell command"),
             ("timeout_seconds", json!(1.5), "a whole number of seconds"),
             ("env_python", json!("three"), "a version of Python"),
             ("env_python", json!("3.+9"), "a version of Python"),
