@@ -6,7 +6,7 @@ use super::predicate::{DigestSet, RunPredicate, RungClaim, RungResult};
 use super::reason::{Problem, Reason};
 use super::statement::Statement;
 use super::verify::Verification;
-use crate::rung::{Replay, RunInput, Rung, assess_run, with_replay};
+use crate::rung::{Replay, RunInput, Rung, assess_run, counted, with_replay};
 use crate::transcript::{Evidence, EvidenceError, ReplayOutcome};
 
 impl Verification {
@@ -58,8 +58,12 @@ impl Verification {
         }
         let blobs = evidence.check_bodies().map_err(|error| evidence_problem("evidence", &error))?;
         let spare = evidence.superfluous().unwrap_or_default();
-        let rest = if spare == 0 { String::new() } else { format!("; {spare} files that it does not name, ignored") };
-        self.pass("evidence", format!("{blobs} blobs, every digest computed{rest}"));
+        let rest = if spare == 0 {
+            String::new()
+        } else {
+            format!("; {} that it does not name, ignored", counted(spare, "file"))
+        };
+        self.pass("evidence", format!("{}, every digest computed{rest}", counted(blobs, "blob")));
         let derived = facts::of_run(evidence).map_err(|error| match error {
             FactsError::Evidence(error) => evidence_problem("facts", &error),
             error => Problem::new(Reason::Fact, error).into(),

@@ -16,7 +16,7 @@ use super::reason::{Decision, Problem, Reason};
 use super::rule::{check_policy, find_rule};
 use super::statement::Statement;
 use crate::canon::Sha256;
-use crate::rung::Rung;
+use crate::rung::{Rung, counted};
 use crate::transcript::ReplayOutcome;
 
 /// Every check in the order in which it is made.
@@ -108,7 +108,7 @@ impl Verification {
         self.ignored.clone_from(&envelope.ignored);
         self.pass(
             "envelope",
-            format!("{} signatures over {} bytes", envelope.signatures.len(), envelope.payload.len()),
+            format!("{} over {} bytes", counted(envelope.signatures.len(), "signature"), envelope.payload.len()),
         );
         if let Trust::Policy(policy) = trust {
             check_policy(policy, today, minimum)?;
@@ -276,7 +276,7 @@ impl Verification {
                 self.fail(Problem::new(Reason::Live, format!("the call of event {event} was answered otherwise")));
             }
             None => {
-                self.pass("live", format!("{calls} calls were answered as recorded"));
+                self.pass("live", format!("{} answered as recorded", counted(calls, "call")));
                 self.level = Level::Live;
             }
         }
