@@ -67,8 +67,8 @@ enum StoreVerb {
     /// Removes runs that nobody needs, and the bytes that only they needed.
     ///
     /// Without --run and --kind these are runs on an instance that were cut off or failed, where one begun later with the
-    /// same name and options came to its end. Those of a campaign in the store stay, and so do checks of instances. Nobody else
-    /// may have the store open meanwhile.
+    /// same name and options came to its end. Those of a campaign in the store stay, and so do checks of instances.
+    /// Nobody else may have the store open meanwhile.
     Gc(GcArgs),
 }
 

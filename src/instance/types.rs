@@ -160,6 +160,28 @@ impl Instance {
         self.with_commands()
     }
 
+    /// Says whether [`Self::in_image`] can have made this of the instance whose recorded bytes have that digest.
+    pub fn is_from(&self, digest: &Blake3) -> bool {
+        let Some(name) = &self.image else { return false };
+        let mut candidates = vec![self.clone()];
+        // Each of these may have been there before, or not.
+        let added: [fn(&mut Self); 5] = [
+            |instance| instance.image = None,
+            |instance| instance.image_id = None,
+            |instance| instance.test_command = None,
+            |instance| instance.hidden_test_command = None,
+            |instance| instance.log_parser = None,
+        ];
+        for leave_out in added {
+            let mut fewer = candidates.clone();
+            fewer.iter_mut().for_each(leave_out);
+            candidates.extend(fewer);
+        }
+        candidates.into_iter().any(|before| {
+            Blake3::of(&before.to_bytes()) == *digest && before.in_image(name.clone(), self.image_id.clone()) == *self
+        })
+    }
+
     /// Returns the command that grades the result: the hidden one, or the visible one.
     pub fn grading_command(&self) -> Option<&str> {
         self.hidden_test_command.as_deref().or(self.test_command.as_deref())

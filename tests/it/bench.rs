@@ -5,7 +5,7 @@ use std::path::Path;
 
 use runproof::campaign::{KIND, Plan, VALIDATION, validated, validation_id};
 use runproof::canon::{Blake3, RunId, Sha256};
-use runproof::instance::load;
+use runproof::instance::{Instance, load};
 use runproof::rung::Profile;
 use runproof::statistics::wilson;
 use runproof::store::{Access, Durability, NewEvent, NewRun, RunEnd, RunStatus, Store};
@@ -318,12 +318,17 @@ fn a_campaign_leaves_predictions_reports_and_certificates() {
     assert!(prediction["model_patch"].as_str().unwrap().contains("+        result += price"), "{prediction}");
     let report: Value = serde_json::from_str(&read("patch/seed-137/task0/report.json")).unwrap();
     assert_eq!((&report["task0"]["resolved"], &report["task0"]["patch_exists"]), (&json!(false), &json!(false)));
-    let certs = fs::read_dir(env.work().join("certs")).unwrap().map(|entry| entry.unwrap().path());
-    let certs: Vec<_> = certs.filter(|path| path.to_string_lossy().ends_with(".dsse.json")).collect();
-    assert_eq!(certs.len(), 3, "two resolved runs and the campaign: {certs:?}");
-    for path in certs {
-        env.run(&["verify", path.to_str().unwrap(), "--key", "k.pub", "--require", "signature"]).sound();
+    assert_eq!(certified(&env, "k.pub"), 3, "two resolved runs and the campaign");
+}
+
+/// Verifies the certificates in `certs`; returns how many there are.
+fn certified(env: &TestEnv, key: &str) -> usize {
+    let paths = fs::read_dir(env.work().join("certs")).unwrap().map(|entry| entry.unwrap().path());
+    let paths: Vec<_> = paths.filter(|path| path.to_string_lossy().ends_with(".dsse.json")).collect();
+    for path in &paths {
+        env.run(&["verify", path.to_str().unwrap(), "--key", key, "--require", "signature"]).sound();
     }
+    paths.len()
 }
 
 #[test]
@@ -466,10 +471,17 @@ fn a_run_that_only_has_the_id_of_a_member_is_refused() {
     assert_eq!(check(1, &header, &named, &instance).code, 1, "it is a member, and cut off");
     let more = header.replace("\"attempts\":2", "\"attempts\":50");
     let other = String::from_utf8(instance.clone()).unwrap().replace("task0", "task1");
+    let image = |issue: &str| {
+        let instance = Instance { problem_statement: issue.into(), ..Instance::from_bytes(&instance).unwrap() };
+        instance.in_image("mine:1".into(), Some(format!("sha256:{}", "0".repeat(64)))).to_bytes()
+    };
+    let issue = Instance::from_bytes(&instance).unwrap().problem_statement;
+    assert_eq!(check(5, &header, &named, &image(&issue)).code, 1, "its image came after the plan");
     for (number, header, named, instance) in [
         (2, &more, &named, &instance),
         (3, &header, &named.replace("task0", "task1"), &instance),
         (4, &header, &named, &other.into_bytes()),
+        (6, &header, &named, &image("something else")),
     ] {
         let output = check(number, header, named, instance);
         assert!(output.code == 3 && output.stderr.contains("not the one that the campaign's plan names"), "{output:?}");
@@ -485,12 +497,7 @@ fn a_certificate_of_another_key_or_of_an_earlier_recording_is_issued_anew() {
         bench(&env, &SMALL, &["--certificates", "certs", "--key", key]);
         fs::remove_file(env.work().join(".runproof/transcripts.sqlite")).unwrap();
     }
-    let certificates = fs::read_dir(env.work().join("certs")).unwrap().map(|entry| entry.unwrap().path());
-    let certificates: Vec<_> = certificates.filter(|path| path.to_string_lossy().ends_with(".dsse.json")).collect();
-    assert_eq!(certificates.len(), 2, "of the run and of the campaign: {certificates:?}");
-    for path in certificates {
-        env.run(&["verify", path.to_str().unwrap(), "--key", "l.pub", "--require", "signature"]).sound();
-    }
+    assert_eq!(certified(&env, "l.pub"), 2, "of the run and of the campaign");
 }
 
 #[test]

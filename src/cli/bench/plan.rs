@@ -204,5 +204,6 @@ fn is_as_planned(store: &Store, plan: &Plan, member: &Member) -> Result<bool, St
     }
     // Where its image came after the plan, the run has the image's content too.
     let instance = Instance::from_bytes(&store.body(member.run, second.seq, "instance")?);
-    Ok(instance.is_ok_and(|instance| instance.image_id.is_some()))
+    Ok(instance
+        .is_ok_and(|instance| plan.instances.get(&member.instance).is_some_and(|digest| instance.is_from(digest))))
 }

@@ -47,8 +47,9 @@ impl Details {
             attempts.push(self.attempt(attempt, is_bare)?);
         }
         let mut value = json!({
-            "run": run.run.to_string(), "instance": printable_line(&run.instance), "arm": printable_line(&run.arm), "seed": run.seed,
-            "ending": run.ending.word(), "outcome": printable_line(&run.outcome), "reason": printable(&run.reason),
+            "run": run.run.to_string(), "instance": printable_line(&run.instance), "arm": printable_line(&run.arm),
+            "seed": run.seed, "ending": run.ending.word(), "outcome": printable_line(&run.outcome),
+            "reason": printable(&run.reason),
             "tests": printable_line(&run.tests), "root": run.canonical_root.map(|root| root.to_string()),
             "fallback": run.by_fallback, "allowed": run.allowed, "attempts": attempts, "bare": is_bare,
             "models": run.models.iter().map(|model| printable_line(model)).collect::<Vec<_>>(),
@@ -69,7 +70,8 @@ impl Details {
             "number": attempt.number, "model": printable_line(&attempt.model), "fallback": attempt.fallback,
             "tokens": [attempt.prompt_tokens, attempt.reply_tokens], "stop": printable_line(&attempt.stop),
             "replied": attempt.replied, "applied": attempt.applied,
-            "refusal": attempt.refusal.as_deref().map(printable_line), "codes": attempt.codes.iter().map(|code| printable_line(code)).collect::<Vec<_>>(),
+            "refusal": attempt.refusal.as_deref().map(printable_line),
+            "codes": attempt.codes.iter().map(|code| printable_line(code)).collect::<Vec<_>>(),
             "summary": printable(&attempt.summary), "digests": digests,
         });
         if self.times {
